@@ -5,6 +5,7 @@
 //! ([`connect_lazily`]), an acquire gives up after [`ACQUIRE_TIMEOUT`], and [`is_away`] tells this trouble from others,
 //! so that a handler can answer 503 and a worker can back off.
 
+pub mod cluster;
 mod listen;
 mod migrate;
 mod pool;

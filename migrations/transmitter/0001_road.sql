@@ -178,6 +178,7 @@ create table outbox (
     lane           smallint not null check (lane between 0 and 2),
     txn            text not null check (txn <> ''),
     payload        jsonb not null check (jsonb_typeof(payload) = 'object'),
+    checked        boolean not null default false,
     occurred_at    timestamptz not null,
     recorded_at    timestamptz not null
 );
@@ -194,6 +195,7 @@ comment on column outbox.order_key is 'Hash of the subject: events with equal ke
 comment on column outbox.lane is '0 urgent, 1 prompt, 2 bulk.';
 comment on column outbox.txn is 'The cause, the same in every SET of this event.';
 comment on column outbox.payload is 'Members of the event.';
+comment on column outbox.checked is 'Whether the event was validated at the door; what came by SQL is validated at fan-out.';
 comment on column outbox.occurred_at is 'The decision.';
 comment on column outbox.recorded_at is 'When this row was written; its commit follows at once.';
 
@@ -270,6 +272,7 @@ create table delivery (
     occurred_at     timestamptz not null,
     fanned_out_at   timestamptz not null,
     first_taken_at  timestamptz,
+    sent_at         timestamptz,
     last_error      text,
     check ((state = 'leased') = (lease_id is not null)),
     check (state = 'waiting' or first_taken_at is not null)
@@ -294,6 +297,7 @@ comment on column delivery.attempts is 'How often it was taken.';
 comment on column delivery.occurred_at is 'The decision.';
 comment on column delivery.fanned_out_at is 'When this row was made; its whole second is iat.';
 comment on column delivery.first_taken_at is 'When it was first taken for sending.';
+comment on column delivery.sent_at is 'Poll: when it was last handed out.';
 comment on column delivery.last_error is 'What went wrong last, in our words.';
 
 create table delivery_history (

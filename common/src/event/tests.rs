@@ -22,7 +22,8 @@ fn the_examples_of_the_standards_are_read_and_written_back_unchanged() {
         (
             "session-revoked",
             json!({"initiating_entity": "policy", "reason_admin": {"en": "Landspeed Policy Violation: C076E82F"},
-                "reason_user": {"en": "Access attempt from multiple regions.", "es-410": "Intento de acceso desde varias regiones."},
+                "reason_user": {"en": "Access attempt from multiple regions.",
+                    "es-410": "Intento de acceso desde varias regiones."},
                 "event_timestamp": 1_615_304_991}),
         ),
         ("token-claims-change", json!({"event_timestamp": 1_615_304_991, "claims": {"role": "ro-admin"}})),
@@ -34,7 +35,8 @@ fn the_examples_of_the_standards_are_read_and_written_back_unchanged() {
             "credential-change",
             json!({"credential_type": "fido2-roaming", "change_type": "create",
                 "fido2_aaguid": "accced6a-63f5-490a-9eea-e59bc1896cfc", "friendly_name": "Jane's USB authenticator",
-                "initiating_entity": "user", "reason_admin": {"en": "User self-enrollment"}, "event_timestamp": 1_615_304_991}),
+                "initiating_entity": "user", "reason_admin": {"en": "User self-enrollment"},
+                "event_timestamp": 1_615_304_991}),
         ),
         (
             "assurance-level-change",
@@ -49,15 +51,18 @@ fn the_examples_of_the_standards_are_read_and_written_back_unchanged() {
         ),
         (
             "session-established",
-            json!({"fp_ua": "abb0b6e7da81a42233f8f2b1a8ddb1b9a4c81611", "acr": "AAL2", "amr": ["otp"], "event_timestamp": 1_615_304_991}),
+            json!({"fp_ua": "abb0b6e7da81a42233f8f2b1a8ddb1b9a4c81611", "acr": "AAL2", "amr": ["otp"],
+                "event_timestamp": 1_615_304_991}),
         ),
         (
             "session-presented",
-            json!({"ips": ["192.168.1.12", "10.1.1.1"], "fp_ua": "abb0b6e7da81a42233f8f2b1a8ddb1b9a4c81611", "ext_id": "12345"}),
+            json!({"ips": ["192.168.1.12", "10.1.1.1"], "fp_ua": "abb0b6e7da81a42233f8f2b1a8ddb1b9a4c81611",
+                "ext_id": "12345"}),
         ),
         (
             "risk-level-change",
-            json!({"principal": "USER", "current_level": "LOW", "previous_level": "HIGH", "risk_reason": "PASSWORD_FOUND_IN_DATA_BREACH"}),
+            json!({"principal": "USER", "current_level": "LOW", "previous_level": "HIGH",
+                "risk_reason": "PASSWORD_FOUND_IN_DATA_BREACH"}),
         ),
         // RISC 1.0
         ("account-credential-change-required", json!({})),
@@ -256,9 +261,9 @@ fn any_payload() -> impl Strategy<Value = Value> {
                 .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     });
-    let names = "event_timestamp|initiating_entity|reason_admin|reason_user|claims|credential_type|change_type|namespace\
-        |current_level|previous_level|change_direction|current_status|previous_status|acr|amr|principal|reason|new-value\
-        |state|status|requirement|background|[a-c]";
+    let names = "event_timestamp|initiating_entity|reason_admin|reason_user|claims|credential_type|change_type\
+        |namespace|current_level|previous_level|change_direction|current_status|previous_status|acr|amr|principal\
+        |reason|new-value|state|status|requirement|background|[a-c]";
     prop::collection::btree_map(names, value, 0..8).prop_map(|members| Value::Object(members.into_iter().collect()))
 }
 

@@ -192,8 +192,10 @@ fn what_standards_call_equal_has_one_canonical_text() {
             json!({"format": "ip-addresses", "ip-addresses": ["10.0.0.1", "2001:db8::1", "10.0.0.1"]}),
         ),
         (
-            json!({"format": "aliases", "identifiers": [{"format": "opaque", "id": "1"}, {"format": "uri", "uri": "a:b"}]}),
-            json!({"format": "aliases", "identifiers": [{"format": "uri", "uri": "a:b"}, {"format": "opaque", "id": "1"}]}),
+            json!({"format": "aliases",
+                "identifiers": [{"format": "did", "url": "did:a:b"}, {"format": "uri", "uri": "a:b"}]}),
+            json!({"format": "aliases",
+                "identifiers": [{"format": "uri", "uri": "a:b"}, {"format": "did", "url": "did:a:b"}]}),
         ),
         (
             json!({"format": "ours", "b": {"y": 1, "x": 2}, "a": 0}),

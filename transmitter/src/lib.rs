@@ -3,6 +3,7 @@
 pub mod client;
 pub mod config;
 pub mod control;
+pub mod delivery;
 pub mod issuer;
 pub mod keys;
 pub mod outbox;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use ssf_common::clock::Timestamp;
 use ssf_common::id::IssuerUrl;
 use ssf_common::moment::Moment;
-use ssf_common::subject::{Simple, Subject};
+use ssf_common::subject::{Fault as SubjectFault, Simple, Subject, SubjectError};
 
 use super::key::{Keyring, SubjectKey, TooManyKeys};
 use super::record::{Assertions, Binding};
@@ -70,7 +70,7 @@ pub struct Described {
 #[derive(Debug, thiserror::Error)]
 #[error("{member}: {fault}")]
 pub struct DescriptionError {
-    member: &'static str,
+    member: String,
     fault: Fault,
 }
 
@@ -78,8 +78,8 @@ pub struct DescriptionError {
 enum Fault {
     #[error("must be {0}")]
     Shape(&'static str),
-    #[error("not a valid subject identifier")]
-    Subject(#[source] ssf_common::subject::SubjectError),
+    #[error(transparent)]
+    Subject(SubjectFault),
     #[error("the subject has this member already")]
     Twice,
     #[error("must not be empty")]
@@ -88,6 +88,18 @@ enum Fault {
     Future,
     #[error(transparent)]
     TooManyKeys(#[from] TooManyKeys),
+}
+
+impl DescriptionError {
+    fn new(member: &str, fault: Fault) -> Self {
+        Self { member: member.to_owned(), fault }
+    }
+
+    /// A subject's own error names a path from the subject on; ours begins at the member it stands in.
+    fn of_subject(member: &str, error: SubjectError) -> Self {
+        let member = if error.member == "sub_id" { member.to_owned() } else { format!("{member}.{}", error.member) };
+        Self { member, fault: Fault::Subject(error.fault) }
+    }
 }
 
 impl Description {
@@ -100,12 +112,12 @@ impl Description {
             let Some(given) = given else { continue };
             let previous = members.insert(member.to_owned(), identifiers(member, given)?);
             if previous.is_some() {
-                return Err(DescriptionError { member, fault: Fault::Twice });
+                return Err(DescriptionError::new(member, Fault::Twice));
             }
         }
         let keys = keyring
             .of_session(&self.issuer, &members)
-            .map_err(|e| DescriptionError { member: "subject", fault: e.into() })?;
+            .map_err(|e| DescriptionError::new("subject", e.into()))?;
         not_in_the_future("origin", self.origin, now)?;
         if let Some(validated) = self.validated {
             not_in_the_future("validated", validated, now)?;
@@ -123,7 +135,7 @@ impl Description {
 /// Refuses a time that lies ahead of `now` by more than the clocks of two companies may differ.
 pub fn not_in_the_future(member: &'static str, at: Moment, now: Timestamp) -> Result<(), DescriptionError> {
     if at.first() > now.plus(CLOCKS_DIFFER_BY) {
-        return Err(DescriptionError { member, fault: Fault::Future });
+        return Err(DescriptionError::new(member, Fault::Future));
     }
     Ok(())
 }
@@ -135,9 +147,9 @@ fn subject_members(given: &Value) -> Result<Members, DescriptionError> {
     }
     if !given.is_object() {
         let fault = Fault::Shape("a subject identifier (RFC 9493) or a list of simple ones");
-        return Err(DescriptionError { member, fault });
+        return Err(DescriptionError::new(member, fault));
     }
-    match Subject::parse(given).map_err(|e| DescriptionError { member, fault: Fault::Subject(e) })? {
+    match Subject::parse(given).map_err(|e| DescriptionError::of_subject(member, e))? {
         Subject::Simple(simple) => Ok(Members::from([("user".to_owned(), flattened(simple))])),
         Subject::Complex(complex) => {
             Ok(complex.members().iter().map(|(name, simple)| (name.clone(), flattened(simple.clone()))).collect())
@@ -153,22 +165,22 @@ fn identifiers(member: &'static str, given: &Value) -> Result<Vec<Simple>, Descr
         }
         one => simple(member, one)?,
     };
-    if ids.is_empty() { Err(DescriptionError { member, fault: Fault::Empty }) } else { Ok(ids) }
+    if ids.is_empty() { Err(DescriptionError::new(member, Fault::Empty)) } else { Ok(ids) }
 }
 
 fn simple(member: &'static str, given: &Value) -> Result<Vec<Simple>, DescriptionError> {
     match given {
-        Value::String(id) if id.is_empty() => Err(DescriptionError { member, fault: Fault::Empty }),
+        Value::String(id) if id.is_empty() => Err(DescriptionError::new(member, Fault::Empty)),
         Value::String(id) if member != "subject" => Ok(vec![Simple::Opaque { id: id.clone() }]),
         Value::Object(_) => Simple::parse(given)
             .map(flattened)
-            .map_err(|e| DescriptionError { member, fault: Fault::Subject(e) }),
+            .map_err(|e| DescriptionError::of_subject(member, e)),
         _ if member == "subject" => {
-            Err(DescriptionError { member, fault: Fault::Shape("a simple subject identifier (RFC 9493) in each place") })
+            Err(DescriptionError::new(member, Fault::Shape("a simple subject identifier (RFC 9493) in each place")))
         }
         _ => {
             let fault = Fault::Shape("text, a simple subject identifier (RFC 9493), or a list of these");
-            Err(DescriptionError { member, fault })
+            Err(DescriptionError::new(member, fault))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Complex`]: named simple subjects which together identify one principal (SSF 1.0 §3.2).
+//! [`Complex`]: named simple subjects which together identify one principal (SSF 1.0 §3.3).
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::error::{WHOLE, shown};
 use super::limits::check_count;
 use super::{Fault, Simple, SubjectError};
 
-/// The member names SSF 1.0 §3.2 defines. Further names are allowed.
+/// The member names SSF 1.0 §3.3 defines. Further names are allowed.
 pub const KNOWN_MEMBERS: &[&str] = &["user", "device", "session", "application", "tenant", "org_unit", "group"];
 
 /// A complex subject: a conjunction, `{user U and device D}` is one principal, never two.

@@ -47,6 +47,9 @@ pub enum Fault {
     /// A text is longer than [`MAX_TEXT`](super::MAX_TEXT) bytes.
     #[error("is longer than {0} bytes")]
     TooLong(usize),
+    /// A text holds U+0000, which neither a name nor an address has and PostgreSQL cannot store.
+    #[error("holds the character U+0000")]
+    Nul,
     /// More members or entries than [`MAX_MEMBERS`](super::MAX_MEMBERS).
     #[error("has more than {0} entries")]
     TooMany(usize),

@@ -17,9 +17,15 @@ pub(super) fn check_count(entries: usize, member: &str) -> Result<(), SubjectErr
     if entries > MAX_MEMBERS { Err(SubjectError::at(member, Fault::TooMany(MAX_MEMBERS))) } else { Ok(()) }
 }
 
-/// Refuses a text that is too long.
+/// Refuses a text that is too long or that PostgreSQL cannot store.
 pub(super) fn check_text(text: &str, member: &str) -> Result<(), SubjectError> {
-    if text.len() > MAX_TEXT { Err(SubjectError::at(member, Fault::TooLong(MAX_TEXT))) } else { Ok(()) }
+    if text.len() > MAX_TEXT {
+        Err(SubjectError::at(member, Fault::TooLong(MAX_TEXT)))
+    } else if text.contains('\0') {
+        Err(SubjectError::at(member, Fault::Nul))
+    } else {
+        Ok(())
+    }
 }
 
 /// Refuses members of a proprietary format that are too long, too many or too deep.
@@ -33,8 +39,7 @@ pub(super) fn check_raw(members: &Map<String, Value>) -> Result<(), SubjectError
 
 /// Takes the size of `value` from `left`; never goes deeper than `depth`.
 fn spend(value: &Value, depth: usize, left: &mut usize) -> Result<(), Fault> {
-    let own = 1 + value.as_str().map_or(0, str::len);
-    *left = left.checked_sub(own).ok_or(Fault::TooLong(MAX_TEXT))?;
+    spend_text(value.as_str().unwrap_or_default(), left)?;
     let inner = || depth.checked_sub(1).ok_or(Fault::TooDeep(MAX_DEPTH));
     match value {
         Value::Array(entries) => {
@@ -44,10 +49,15 @@ fn spend(value: &Value, depth: usize, left: &mut usize) -> Result<(), Fault> {
         Value::Object(members) => {
             let depth = inner()?;
             members.iter().try_for_each(|(name, entry)| {
-                *left = left.checked_sub(name.len()).ok_or(Fault::TooLong(MAX_TEXT))?;
+                spend_text(name, left)?;
                 spend(entry, depth, left)
             })
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
     }
+}
+
+fn spend_text(text: &str, left: &mut usize) -> Result<(), Fault> {
+    *left = left.checked_sub(1 + text.len()).ok_or(Fault::TooLong(MAX_TEXT))?;
+    if text.contains('\0') { Err(Fault::Nul) } else { Ok(()) }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::SubjectError;
 use super::parse::{Dialect, simple};
 
-/// One subject identifier (RFC 9493 §3; SSF 1.0 §3.1 and §3.4).
+/// One subject identifier (RFC 9493 §3; SSF 1.0 §3.2 and §3.5).
 ///
 /// The fields hold the members as they were written; [`Simple::parse`] has checked them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,26 +54,26 @@ pub enum Simple {
         /// At least one, none of them `aliases`.
         identifiers: Vec<Simple>,
     },
-    /// `jwt_id`: a JWT (SSF 1.0 §3.4.1).
+    /// `jwt_id`: a JWT (SSF 1.0 §3.5.1).
     JwtId {
         /// Its issuer.
         iss: String,
         /// Its `jti`.
         jti: String,
     },
-    /// `saml_assertion_id`: a SAML 2.0 assertion (SSF 1.0 §3.4.2).
+    /// `saml_assertion_id`: a SAML 2.0 assertion (SSF 1.0 §3.5.2).
     SamlAssertionId {
         /// Its `Issuer`.
         issuer: String,
         /// Its `ID`.
         assertion_id: String,
     },
-    /// `ip-addresses`: addresses seen by the transmitter (SSF 1.0 §3.4.3).
+    /// `ip-addresses`: addresses seen by the transmitter (SSF 1.0 §3.5.3).
     IpAddresses {
         /// At least one address in its usual text form (RFC 4001).
         ip_addresses: Vec<String>,
     },
-    /// A format agreed between two parties (SSF 1.0 §3.3), kept as it is.
+    /// A format agreed between two parties (SSF 1.0 §3.4), kept as it is.
     Proprietary {
         /// The value of `format`: none of the names above, nor `complex`.
         format: String,

@@ -17,9 +17,9 @@ use crate::id::StreamId;
 /// of an IP address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
-    /// One subject identifier (SSF 1.0 §3.1).
+    /// One subject identifier (SSF 1.0 §3.2).
     Simple(Simple),
-    /// Several named members which together identify one principal (SSF 1.0 §3.2).
+    /// Several named members which together identify one principal (SSF 1.0 §3.3).
     Complex(Complex),
 }
 

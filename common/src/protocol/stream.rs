@@ -1,0 +1,165 @@
+//! Streams as both parties describe them (SSF 1.0 §8.1.1, §8.1.2, §8.1.4).
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::DeliveryMethod;
+use crate::event::StreamStatus;
+use crate::id::{IssuerUrl, StreamId};
+use crate::set::Audience;
+
+/// A stream's whole configuration, as the transmitter answers it (§8.1.1).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StreamConfiguration {
+    /// The transmitter's name for it.
+    pub stream_id: StreamId,
+    /// The issuer of its SETs.
+    pub iss: IssuerUrl,
+    /// The audience of its SETs.
+    pub aud: Audience,
+    /// What the transmitter could send this receiver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_supported: Option<Vec<String>>,
+    /// What the receiver asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_requested: Option<Vec<String>>,
+    /// What will be sent: the only list a receiver may rely on.
+    pub events_delivered: Vec<String>,
+    /// How.
+    pub delivery: Delivery,
+    /// Seconds between two verification requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_verification_interval: Option<u64>,
+    /// Seconds without activity after which the transmitter may pause or disable the stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inactivity_timeout: Option<u64>,
+    /// The receiver's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// `delivery` (§6.1, RFC 8935, RFC 8936).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The method's URN.
+    pub method: String,
+    /// Push: the receiver's endpoint. Poll: the transmitter's, absent in a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_url: Option<String>,
+    /// Push: sent verbatim in `Authorization` with every SET. Never shown in logs.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "expose")]
+    pub authorization_header: Option<SecretString>,
+}
+
+impl Delivery {
+    /// The method, if it is one of the two.
+    pub fn known_method(&self) -> Option<DeliveryMethod> {
+        DeliveryMethod::from_urn(&self.method)
+    }
+
+    /// Push to `endpoint_url`.
+    pub fn push(endpoint_url: String, authorization_header: Option<SecretString>) -> Self {
+        Self { method: DeliveryMethod::Push.urn().to_owned(), endpoint_url: Some(endpoint_url), authorization_header }
+    }
+
+    /// Poll; the transmitter fills in the endpoint.
+    pub fn poll(endpoint_url: Option<String>) -> Self {
+        Self { method: DeliveryMethod::Poll.urn().to_owned(), endpoint_url, authorization_header: None }
+    }
+}
+
+/// What a receiver sends to create a stream (§8.1.1.1): its own members only.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CreateStream {
+    /// The event types it wants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_requested: Option<Vec<String>>,
+    /// How it wants them; absent means poll.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
+    /// Its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Supplied by some receivers in the field; accepted if it equals the registered one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aud: Option<Audience>,
+}
+
+/// What a receiver sends to change (PATCH, §8.1.1.3) or replace (PUT, §8.1.1.4) a stream. The transmitter's members are
+/// allowed only if they equal the present ones.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UpdateStream {
+    /// Which stream.
+    pub stream_id: StreamId,
+    /// The event types it wants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_requested: Option<Vec<String>>,
+    /// How it wants them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
+    /// Its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Transmitter-supplied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iss: Option<IssuerUrl>,
+    /// Transmitter-supplied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aud: Option<Audience>,
+    /// Transmitter-supplied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_supported: Option<Vec<String>>,
+    /// Transmitter-supplied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_delivered: Option<Vec<String>>,
+    /// Transmitter-supplied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_verification_interval: Option<u64>,
+    /// Transmitter-supplied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inactivity_timeout: Option<u64>,
+}
+
+impl UpdateStream {
+    /// A change of the receiver's members of `stream_id`.
+    pub fn of(stream_id: StreamId, wanted: CreateStream) -> Self {
+        Self {
+            stream_id,
+            events_requested: wanted.events_requested,
+            delivery: wanted.delivery,
+            description: wanted.description,
+            iss: None,
+            aud: wanted.aud,
+            events_supported: None,
+            events_delivered: None,
+            min_verification_interval: None,
+            inactivity_timeout: None,
+        }
+    }
+}
+
+/// A stream's status (§8.1.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusBody {
+    /// Which stream.
+    pub stream_id: StreamId,
+    /// enabled, paused or disabled.
+    pub status: StreamStatus,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A request for a verification event (§8.1.4.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyRequest {
+    /// Which stream.
+    pub stream_id: StreamId,
+    /// To be echoed in the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+}
+
+fn expose<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(|secret| secret.expose_secret()).serialize(serializer)
+}

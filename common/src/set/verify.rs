@@ -1,0 +1,231 @@
+//! Bytes from a stranger → [`VerifiedSet`], or a [`Refusal`] that says why not.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::{Map, Number, Value};
+
+use super::{Audience, Claims, DEFAULT_TIMELINE_CLAIM, Refusal};
+use crate::clock::Timestamp;
+use crate::event::{Event, EventType, Vocabulary};
+use crate::id::{IssuerUrl, Jti, KeyId, Txn};
+use crate::jwks::{Algorithm, KeyRefusal, VerifyingKeys};
+use crate::moment::Moment;
+use crate::subject::Subject;
+
+/// What a receiver expects of one stream.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The issuer, byte for byte.
+    pub issuer: IssuerUrl,
+    /// The names by which the receiver may be addressed.
+    pub audiences: Vec<String>,
+    /// The algorithms allowed.
+    pub algorithms: Vec<Algorithm>,
+    /// The longest SET read, in bytes.
+    pub max_bytes: usize,
+    /// How event types are named.
+    pub vocabulary: Vocabulary,
+    /// The private claim that carries the transmitter's timeline.
+    pub timeline_claim: String,
+    /// The transmitter's `critical_subject_members` (SSF 1.0 §7.1).
+    pub critical_members: Vec<String>,
+    /// Accept the subject inside the event, as early CAEP and RISC peers send it.
+    pub legacy_shapes: bool,
+}
+
+impl Policy {
+    /// The policy for a stream of `issuer` to `audiences`: every algorithm of ours, 64 KiB, strict shapes.
+    pub fn new(issuer: IssuerUrl, audiences: Vec<String>) -> Self {
+        Self {
+            issuer,
+            audiences,
+            algorithms: Algorithm::ALL.to_vec(),
+            max_bytes: 64 * 1024,
+            vocabulary: Vocabulary::default(),
+            timeline_claim: DEFAULT_TIMELINE_CLAIM.to_owned(),
+            critical_members: Vec::new(),
+            legacy_shapes: false,
+        }
+    }
+}
+
+/// A SET whose form, signature, issuer and audience were checked. Only [`verify`] makes one; only it enters an inbox.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifiedSet(Claims);
+
+impl VerifiedSet {
+    /// The claims, for those who keep them.
+    pub fn into_claims(self) -> Claims {
+        self.0
+    }
+}
+
+impl Deref for VerifiedSet {
+    type Target = Claims;
+
+    fn deref(&self) -> &Claims {
+        &self.0
+    }
+}
+
+/// Verifies one SET (RFC 8417 §2, SSF 1.0 §4.1, RFC 8725 §3): size, form, header, signature, then claims.
+///
+/// # Errors
+/// The first check that fails. [`Refusal::UnknownKey`] is the one after which a caller may fetch the key set anew and
+/// ask again.
+pub fn verify(raw: &[u8], policy: &Policy, keys: &VerifyingKeys, now: Timestamp) -> Result<VerifiedSet, Refusal> {
+    if raw.len() > policy.max_bytes {
+        return Err(Refusal::TooLarge(policy.max_bytes));
+    }
+    let compact = Compact::split(raw)?;
+    let (algorithm, key_id) = read_header(&compact.header, policy)?;
+    keys.verify(&key_id, algorithm, compact.signed, &compact.signature).map_err(|refusal| match refusal {
+        KeyRefusal::Unknown => Refusal::UnknownKey(key_id),
+        KeyRefusal::Unfit => Refusal::UnfitKey,
+        KeyRefusal::BadSignature => Refusal::BadSignature,
+    })?;
+    let payload: Map<String, Value> =
+        serde_json::from_slice(&compact.payload).map_err(|_| Refusal::MalformedPayload)?;
+    read_claims(&payload, policy, now).map(VerifiedSet)
+}
+
+struct Compact<'a> {
+    signed: &'a [u8],
+    header: Vec<u8>,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+impl<'a> Compact<'a> {
+    fn split(raw: &'a [u8]) -> Result<Self, Refusal> {
+        let raw = raw.trim_ascii();
+        let mut dots = raw.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
+        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
+            return Err(Refusal::NotACompactJws);
+        };
+        let decode = |segment: &[u8]| BASE64_URL_SAFE_NO_PAD.decode(segment).map_err(|_| Refusal::NotACompactJws);
+        Ok(Self {
+            signed: &raw[..second],
+            header: decode(&raw[..first])?,
+            payload: decode(&raw[first + 1..second])?,
+            signature: decode(&raw[second + 1..])?,
+        })
+    }
+}
+
+fn read_header(header: &[u8], policy: &Policy) -> Result<(Algorithm, KeyId), Refusal> {
+    let header: Map<String, Value> = serde_json::from_slice(header).map_err(|_| Refusal::MalformedHeader)?;
+    let text = |name: &str| header.get(name).and_then(Value::as_str);
+    let typ = text("typ").ok_or(Refusal::WrongType)?;
+    if !["secevent+jwt", super::MEDIA_TYPE].iter().any(|known| typ.eq_ignore_ascii_case(known)) {
+        return Err(Refusal::WrongType);
+    }
+    if header.contains_key("crit") {
+        return Err(Refusal::CriticalHeader);
+    }
+    let algorithm = text("alg").and_then(|name| name.parse().ok()).ok_or(Refusal::AlgorithmNotAllowed)?;
+    if !policy.algorithms.contains(&algorithm) {
+        return Err(Refusal::AlgorithmNotAllowed);
+    }
+    Ok((algorithm, KeyId::from(text("kid").ok_or(Refusal::MissingKeyId)?)))
+}
+
+fn read_claims(payload: &Map<String, Value>, policy: &Policy, now: Timestamp) -> Result<Claims, Refusal> {
+    for forbidden in ["exp", "sub"] {
+        if payload.contains_key(forbidden) {
+            return Err(Refusal::ForbiddenClaim(forbidden));
+        }
+    }
+    let iss = IssuerUrl::from(required_text(payload, "iss")?);
+    if iss != policy.issuer {
+        return Err(Refusal::WrongIssuer);
+    }
+    let aud = required(payload, "aud")?;
+    let aud: Audience = serde_json::from_value(aud.clone()).map_err(|_| Refusal::MalformedClaim("aud"))?;
+    if !aud.names_any_of(&policy.audiences) {
+        return Err(Refusal::WrongAudience);
+    }
+    let jti = Jti::from(required_text(payload, "jti")?);
+    let iat = issued_at(required(payload, "iat")?, now)?;
+    let (event_type, body) = the_event(payload)?;
+    let event_type = EventType::from_uri(event_type, &policy.vocabulary);
+    let sub_id = the_subject(payload, body, policy)?;
+    check_critical(&sub_id, policy)?;
+    Ok(Claims {
+        iss,
+        aud,
+        jti,
+        iat,
+        txn: optional_text(payload, "txn")?.map(Txn::from),
+        toe: optional_moment(payload, "toe")?,
+        sub_id,
+        event: Event::parse(event_type, body)?,
+        timeline: payload.get(&policy.timeline_claim).and_then(|claim| serde_json::from_value(claim.clone()).ok()),
+    })
+}
+
+fn the_event(payload: &Map<String, Value>) -> Result<(&str, &Value), Refusal> {
+    let events = required(payload, "events")?.as_object().ok_or(Refusal::MalformedClaim("events"))?;
+    let mut members = events.iter();
+    match (members.next(), members.next()) {
+        (Some((event_type, body)), None) => Ok((event_type, body)),
+        _ => Err(Refusal::NotOneEvent),
+    }
+}
+
+fn the_subject(payload: &Map<String, Value>, body: &Value, policy: &Policy) -> Result<Subject, Refusal> {
+    match (payload.get("sub_id"), body.get("subject")) {
+        (Some(sub_id), _) => Ok(Subject::parse(sub_id)?),
+        (None, Some(subject)) if policy.legacy_shapes => Ok(Subject::parse_legacy(subject)?),
+        _ => Err(Refusal::MissingClaim("sub_id")),
+    }
+}
+
+fn check_critical(subject: &Subject, policy: &Policy) -> Result<(), Refusal> {
+    let Subject::Complex(complex) = subject else { return Ok(()) };
+    let strange = complex
+        .members()
+        .keys()
+        .find(|name| policy.critical_members.contains(name) && !UNDERSTOOD_MEMBERS.contains(&name.as_str()));
+    strange.map_or(Ok(()), |name| Err(Refusal::CriticalMember(name.clone())))
+}
+
+fn issued_at(iat: &Value, now: Timestamp) -> Result<Timestamp, Refusal> {
+    let iat = iat.as_number().and_then(numeric_date).ok_or(Refusal::MalformedClaim("iat"))?;
+    if iat > now.plus(CLOCK_TOLERANCE) { Err(Refusal::IssuedInTheFuture) } else { Ok(iat) }
+}
+
+/// Whole seconds, rounded down; unlike `event_timestamp`, milliseconds are not tolerated here.
+fn numeric_date(number: &Number) -> Option<Timestamp> {
+    let seconds = number.as_f64().filter(|s| (0.0..=LAST_SECOND).contains(s))?;
+    #[expect(clippy::cast_possible_truncation, reason = "bounded by the year 9999 just before")]
+    Some(Timestamp::from_unix_seconds(seconds.floor() as i64))
+}
+
+fn required<'a>(payload: &'a Map<String, Value>, name: &'static str) -> Result<&'a Value, Refusal> {
+    payload.get(name).ok_or(Refusal::MissingClaim(name))
+}
+
+fn required_text<'a>(payload: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, Refusal> {
+    let text = required(payload, name)?.as_str().filter(|text| !text.is_empty() && text.len() <= MAX_TEXT);
+    text.filter(|text| !text.contains('\0')).ok_or(Refusal::MalformedClaim(name))
+}
+
+fn optional_text<'a>(payload: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'a str>, Refusal> {
+    payload.contains_key(name).then(|| required_text(payload, name)).transpose()
+}
+
+fn optional_moment(payload: &Map<String, Value>, name: &'static str) -> Result<Option<Moment>, Refusal> {
+    let Some(value) = payload.get(name) else { return Ok(None) };
+    value.as_number().and_then(Moment::from_number).map(Some).ok_or(Refusal::MalformedClaim(name))
+}
+
+/// Members of complex subjects that the house understands (SSF 1.0 §3.2).
+const UNDERSTOOD_MEMBERS: [&str; 7] = ["user", "device", "session", "application", "tenant", "org_unit", "group"];
+/// How far ahead of ours another party's clock may be.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+const LAST_SECOND: f64 = 253_402_300_799.0;
+const MAX_TEXT: usize = 1_024;

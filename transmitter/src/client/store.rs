@@ -1,0 +1,174 @@
+//! SQL of clients and their tokens.
+
+use sqlx::PgConnection;
+use ssf_common::clock::Timestamp;
+
+use super::{Client, ClientId, ClientKey, Digest, Principal, Scopes};
+use crate::issuer::IssuerId;
+
+/// Adds a client. `false` if a living one has this name.
+pub(crate) async fn insert(conn: &mut PgConnection, client: &Client, secret: Option<Digest>, now: Timestamp) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "insert into client (id, issuer_id, client_id, secret_digest, scopes, audience, max_streams, events_supported, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         on conflict (issuer_id, client_id) where removed_at is null do nothing",
+        client.key as _,
+        client.issuer_id as _,
+        client.client_id.as_str(),
+        secret.as_ref().map(Digest::as_bytes) as _,
+        &client.scopes.words(),
+        &client.audience,
+        i32::try_from(client.max_streams).unwrap_or(i32::MAX),
+        client.events_supported.as_deref() as _,
+        now as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Removes a client: its tokens are gone, its streams disabled. `false` if there is none of this name.
+pub(crate) async fn remove(conn: &mut PgConnection, issuer: IssuerId, client_id: &ClientId, now: Timestamp) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "with gone as (
+             update client set removed_at = $3 where issuer_id = $1 and client_id = $2 and removed_at is null returning id
+         ), silenced as (
+             delete from access_token t using gone where t.client_id = gone.id
+         ), stopped as (
+             update stream s set status = 'disabled', status_reason = 'the client was removed', updated_at = $3
+               from gone where s.client_id = gone.id
+         )
+         select id from gone",
+        issuer as _,
+        client_id.as_str(),
+        now as _,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(done.is_some())
+}
+
+/// A living client with the number of its streams and whether it has a secret.
+pub(crate) struct Listed {
+    pub(crate) client: Client,
+    pub(crate) streams: i64,
+    pub(crate) has_secret: bool,
+    pub(crate) created_at: Timestamp,
+}
+
+/// The living clients of an issuer by name.
+pub(crate) async fn list(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<Listed>> {
+    let rows = sqlx::query!(
+        r#"select id as "key: ClientKey", client_id, scopes, audience, max_streams, events_supported, created_at,
+                  secret_digest is not null as "has_secret!",
+                  (select count(*) from stream s where s.client_id = client.id) as "streams!"
+             from client where issuer_id = $1 and removed_at is null order by client_id"#,
+        issuer as _,
+    )
+    .fetch_all(conn)
+    .await?;
+    let listed = rows.into_iter().map(|row| Listed {
+        client: Client {
+            key: row.key,
+            issuer_id: issuer,
+            client_id: ClientId(row.client_id),
+            scopes: Scopes::from_words(row.scopes.iter().map(String::as_str)),
+            audience: row.audience,
+            max_streams: u32::try_from(row.max_streams).unwrap_or(0),
+            events_supported: row.events_supported,
+        },
+        streams: row.streams,
+        has_secret: row.has_secret,
+        created_at: row.created_at,
+    });
+    Ok(listed.collect())
+}
+
+/// The living client of this name, if its secret has this digest.
+pub(crate) async fn authenticate(
+    conn: &mut PgConnection,
+    issuer: IssuerId,
+    client_id: &ClientId,
+    secret: Digest,
+) -> sqlx::Result<Option<Client>> {
+    let row = sqlx::query!(
+        r#"select id as "key: ClientKey", scopes, audience, max_streams, events_supported
+             from client where issuer_id = $1 and client_id = $2 and removed_at is null and secret_digest = $3"#,
+        issuer as _,
+        client_id.as_str(),
+        secret.as_bytes(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Client {
+        key: row.key,
+        issuer_id: issuer,
+        client_id: client_id.clone(),
+        scopes: Scopes::from_words(row.scopes.iter().map(String::as_str)),
+        audience: row.audience,
+        max_streams: u32::try_from(row.max_streams).unwrap_or(0),
+        events_supported: row.events_supported,
+    }))
+}
+
+/// Keeps a token's digest; `expires_at` of `None` makes it static.
+pub(crate) async fn insert_token(
+    conn: &mut PgConnection,
+    token: Digest,
+    client: ClientKey,
+    scopes: &Scopes,
+    now: Timestamp,
+    expires_at: Option<Timestamp>,
+) -> sqlx::Result<()> {
+    let kind = if expires_at.is_some() { "issued" } else { "static" };
+    sqlx::query!(
+        "insert into access_token (digest, client_id, kind, scopes, created_at, expires_at) values ($1, $2, $3, $4, $5, $6)",
+        token.as_bytes(),
+        client as _,
+        kind,
+        &scopes.words(),
+        now as _,
+        expires_at as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Who holds this token at this issuer, unless it ended. What the client may today limits what the token says.
+pub(crate) async fn principal(
+    conn: &mut PgConnection,
+    issuer: IssuerId,
+    token: Digest,
+    now: Timestamp,
+) -> sqlx::Result<Option<Principal>> {
+    let row = sqlx::query!(
+        r#"select c.id as "key: ClientKey", c.client_id, c.scopes, c.audience, c.max_streams, c.events_supported, t.scopes as granted
+             from access_token t join client c on c.id = t.client_id
+            where t.digest = $1 and c.issuer_id = $2 and c.removed_at is null and (t.expires_at is null or t.expires_at > $3)"#,
+        token.as_bytes(),
+        issuer as _,
+        now as _,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| {
+        let limit = Scopes::from_words(row.scopes.iter().map(String::as_str));
+        let scopes = Scopes::from_words(row.granted.iter().map(String::as_str)).within(&limit);
+        let client = Client {
+            key: row.key,
+            issuer_id: issuer,
+            client_id: ClientId(row.client_id),
+            scopes: limit,
+            audience: row.audience,
+            max_streams: u32::try_from(row.max_streams).unwrap_or(0),
+            events_supported: row.events_supported,
+        };
+        Principal { client, scopes }
+    }))
+}
+
+/// Forgets issued tokens that ended before `before`; returns how many.
+pub(crate) async fn forget_expired_tokens(conn: &mut PgConnection, before: Timestamp) -> sqlx::Result<u64> {
+    Ok(sqlx::query!("delete from access_token where expires_at < $1", before as _).execute(conn).await?.rows_affected())
+}

@@ -1,0 +1,8 @@
+//! Signing keys: sealed at rest, published as a JWK set, one active per issuer and algorithm.
+
+mod ring;
+mod seal;
+pub(crate) mod store;
+
+pub use ring::{KeyRing, KeyRingError};
+pub use seal::{SealError, SealingKey};

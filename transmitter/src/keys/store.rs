@@ -1,0 +1,59 @@
+//! SQL of signing keys.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use ssf_common::clock::Timestamp;
+use ssf_common::id::KeyId;
+use ssf_common::jwks::Algorithm;
+use uuid::Uuid;
+
+use crate::issuer::IssuerId;
+
+/// A key's row.
+pub(crate) struct KeyRow {
+    pub(crate) kid: KeyId,
+    pub(crate) algorithm: String,
+    pub(crate) state: String,
+    pub(crate) public_jwk: Value,
+    pub(crate) private_jwk_sealed: Vec<u8>,
+}
+
+/// All keys of an issuer, oldest first.
+pub(crate) async fn of_issuer(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<KeyRow>> {
+    sqlx::query_as!(
+        KeyRow,
+        r#"select kid as "kid: KeyId", algorithm, state, public_jwk, private_jwk_sealed
+             from signing_key where issuer_id = $1 order by created_at, kid"#,
+        issuer as _,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A new key, active at once if the issuer has none active for this algorithm; otherwise nothing happens (another
+/// process was first). Returns whether it was taken.
+pub(crate) async fn insert_active(
+    conn: &mut PgConnection,
+    id: Uuid,
+    issuer: IssuerId,
+    kid: &KeyId,
+    algorithm: Algorithm,
+    public_jwk: &Value,
+    private_jwk_sealed: &[u8],
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "insert into signing_key (id, issuer_id, kid, algorithm, state, public_jwk, private_jwk_sealed, created_at, activated_at)
+         values ($1, $2, $3, $4, 'active', $5, $6, $7, $7) on conflict do nothing",
+        id,
+        issuer as _,
+        kid as _,
+        algorithm.as_str(),
+        public_jwk,
+        private_jwk_sealed,
+        now as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -10,8 +10,8 @@ use crate::moment::Moment;
 
 /// What every CAEP event may say about itself.
 ///
-/// RISC and SSF do not define these members (but for credential-compromise, which has three of them). Where a payload of
-/// theirs carries one that is well formed, it is read all the same; otherwise it is a member we do not know.
+/// RISC and SSF do not define these members (but for credential-compromise, which has three of them). Where a payload
+/// of theirs carries one that is well formed, it is read all the same; otherwise it is a member we do not know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Common {
     /// When what the event tells of happened.

@@ -1,4 +1,4 @@
-//! Subject matching (SSF 1.0 §8.1.3.1): symmetric and reflexive, not transitive, because an absent member is a wildcard.
+//! Subject matching (SSF 1.0 §8.1.3.1): symmetric and reflexive, but not transitive: an absent member is a wildcard.
 
 use std::slice;
 

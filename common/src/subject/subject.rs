@@ -13,8 +13,8 @@ use crate::id::StreamId;
 /// In JSON it is the object of RFC 9493: `{"format": "email", "email": "user@example.com"}`.
 ///
 /// `==` compares what was written; two subjects are *the same* if their [`canonical`](Subject::canonical) texts are
-/// equal. The two differ where a standard ignores a difference: the case of a domain, the order of aliases, the spelling
-/// of an IP address.
+/// equal. The two differ where a standard ignores a difference: the case of a domain, the order of aliases, the
+/// spelling of an IP address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// One subject identifier (SSF 1.0 §3.2).
@@ -65,8 +65,8 @@ impl Subject {
         }
     }
 
-    /// Whether the two match as SSF 1.0 §8.1.3.1 has it: simple subjects if they are identical, complex ones if they are
-    /// identical in every member that both have. A simple subject never matches a complex one.
+    /// Whether the two match as SSF 1.0 §8.1.3.1 has it: simple subjects if they are identical, complex ones if they
+    /// are identical in every member that both have. A simple subject never matches a complex one.
     ///
     /// An `aliases` subject stands for each of its identifiers: it matches whatever one of them matches.
     pub fn matches(&self, other: &Self) -> bool {

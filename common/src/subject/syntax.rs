@@ -31,8 +31,8 @@ pub(super) fn is_email(text: &str) -> bool {
         })
 }
 
-/// An E.164 number: `+`, then up to 15 digits of which the first is not 0. Visual separators (RFC 3966 §5.1.1) and spaces
-/// between them are allowed, because SSF's own examples have them.
+/// An E.164 number: `+`, then up to 15 digits of which the first is not 0. Visual separators (RFC 3966 §5.1.1) and
+/// spaces between them are allowed, because SSF's own examples have them.
 pub(super) fn is_phone_number(text: &str) -> bool {
     let digits = phone_digits(text);
     text.starts_with('+')

@@ -37,7 +37,8 @@ fn the_examples_of_the_standards_are_read_and_written_back_unchanged() {
             "tenant": {"format": "iss_sub", "iss": "https://example.com/idp1", "sub": "1234"},
             "user": {"format": "email", "email": "bar@example.com"},
         }),
-        json!({"format": "jwt_id", "iss": "https://idp.example.com/123456789/", "jti": "B70BA622-9515-4353-A866-823539EECBC8"}),
+        json!({"format": "jwt_id", "iss": "https://idp.example.com/123456789/",
+            "jti": "B70BA622-9515-4353-A866-823539EECBC8"}),
         json!({"format": "saml_assertion_id", "issuer": "https://idp.example.com/123456789/",
             "assertion_id": "_8e8dc5f69a98cc4c1ff3427e5ce34606fd672f91e6"}),
         json!({"format": "ip-addresses", "ip-addresses": ["10.29.37.75", "2001:0db8:0000:0000:0000:8a2e:0370:7334"]}),
@@ -191,8 +192,10 @@ fn what_standards_call_equal_has_one_canonical_text() {
             json!({"format": "ip-addresses", "ip-addresses": ["10.0.0.1", "2001:db8::1", "10.0.0.1"]}),
         ),
         (
-            json!({"format": "aliases", "identifiers": [{"format": "opaque", "id": "1"}, {"format": "email", "email": "a@B"}]}),
-            json!({"format": "aliases", "identifiers": [{"format": "email", "email": "a@b"}, {"format": "opaque", "id": "1"}]}),
+            json!({"format": "aliases",
+                "identifiers": [{"format": "did", "url": "did:a:b"}, {"format": "uri", "uri": "a:b"}]}),
+            json!({"format": "aliases",
+                "identifiers": [{"format": "uri", "uri": "a:b"}, {"format": "did", "url": "did:a:b"}]}),
         ),
         (
             json!({"format": "ours", "b": {"y": 1, "x": 2}, "a": 0}),
@@ -232,7 +235,10 @@ fn the_canonical_text_is_json_with_its_members_sorted() {
     }));
     assert_eq!(
         complex.canonical(),
-        r#"{"device":{"format":"ours","serial":[1,null]},"format":"complex","user":{"format":"iss_sub","iss":"https://idp.example.com/","sub":"1\"2"}}"#
+        concat!(
+            r#"{"device":{"format":"ours","serial":[1,null]},"format":"complex","#,
+            r#""user":{"format":"iss_sub","iss":"https://idp.example.com/","sub":"1\"2"}}"#
+        )
     );
 }
 

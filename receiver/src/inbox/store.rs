@@ -88,8 +88,9 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
                group by fresh.issuer_id, m.key
            ), numbered as (
                update feed set seq = seq + 1
-               from (select count(*) as marks from mark) as counted
-               where counted.marks > 0
+               -- counting the claims makes sure that all of them are made before the row of feed is locked
+               from (select (select count(*) from mark) as marks, (select count(*) from claimed) as claims) as counted
+               where counted.marks > 0 and counted.claims > 0
                returning feed.seq
            ), cut as (
                insert into cutoff (

@@ -1,1 +1,15 @@
-//! PostgreSQL: the pool, the migrations, the notifications, and a private cluster for those who bring no server.
+//! PostgreSQL: the pool ([`connect`]), the migrations ([`migrate`]), the notifications as doorbells ([`listen`]), and a
+//! private [`Cluster`](cluster::Cluster) for those who bring no server.
+//!
+//! A database that is away is never a reason to end: a pool may be made before the database is there
+//! ([`connect_lazily`]), an acquire gives up after [`ACQUIRE_TIMEOUT`], and [`is_away`] tells this trouble from others,
+//! so that a handler can answer 503 and a worker can back off.
+
+pub mod cluster;
+mod listen;
+mod migrate;
+mod pool;
+
+pub use listen::listen;
+pub use migrate::{MigrationError, migrate, migrate_when_reachable};
+pub use pool::{ACQUIRE_TIMEOUT, connect, connect_lazily, is_away};

@@ -11,7 +11,7 @@ use ssf_common::clock::{ManualClock, Timestamp};
 use ssf_common::event::{Event, EventType, Vocabulary};
 use ssf_common::id::IssuerUrl;
 use ssf_common::jwks::{Algorithm, SigningKey, VerifyingKeys};
-use ssf_common::random::SeededRandom;
+use ssf_common::random::SystemRandom;
 use ssf_common::runtime::Env;
 use ssf_common::set::{self, Audience, Claims, DEFAULT_TIMELINE_CLAIM, Policy, Timeline, VerifiedSet};
 use ssf_common::subject::Subject;
@@ -49,7 +49,7 @@ impl Rp {
     /// A receiver on this database, which may have another on it already.
     pub(crate) async fn on(pool: PgPool) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(START)));
-        let env = Env { clock: Arc::<ManualClock>::clone(&clock), random: Arc::new(SeededRandom::new(7)) };
+        let env = Env { clock: Arc::<ManualClock>::clone(&clock), random: Arc::new(SystemRandom) };
         let keyring = Keyring::new("a root secret of the tests".into());
         let upstream = configure(&pool, &env).await;
         let key = SigningKey::generate(Algorithm::Es256).unwrap();

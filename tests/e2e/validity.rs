@@ -120,7 +120,16 @@ async fn registering_is_idempotent_and_an_origin_never_moves_back() {
     assert_eq!(rp.register("s", body.clone()).await.0, 201);
     let (status, answer) = rp.register("s", body.clone()).await;
     assert_eq!(status, 200);
-    insta::assert_json_snapshot!(answer, @"");
+    insta::assert_json_snapshot!(answer, @r#"
+    {
+      "sid": "s",
+      "state": "active",
+      "as_of": "2026-11-18T11:06:40Z",
+      "origin": "2026-11-18T10:50:00Z",
+      "validated": "2026-11-18T10:50:00Z",
+      "expires_at": "2026-11-18T11:07:40Z"
+    }
+    "#);
     let (status, answer) = rp.register("s", json!({"subject": mail("a@example.com"), "origin": START - 2_000})).await;
     assert_eq!((status, &answer["error"]), (409, &json!("conflict")));
 
@@ -143,12 +152,24 @@ async fn a_refused_request_names_the_member() {
     let (status, answer) = rp.register("s", json!({"subject": mail("a@example.com"), "origin": "soon"})).await;
     assert_eq!((status, &answer["error"]), (400, &json!("invalid_request")));
     assert!(answer["error_description"].as_str().unwrap().starts_with("origin: "), "{answer}");
-    let (status, answer) = rp.register("s", json!({"subject": mail("a@example.com"), "issuer": "https://no.example"})).await;
+    let (status, answer) =
+        rp.register("s", json!({"subject": mail("a@example.com"), "issuer": "https://no.example"})).await;
     assert_eq!(status, 400);
-    insta::assert_json_snapshot!(answer, @"");
-    let (status, answer) = rp.call(Method::POST, "/v1/check/batch", Some(&json!({"checks": [{"sid": "s"}, {"sid": ""}]}))).await;
+    insta::assert_json_snapshot!(answer, @r#"
+    {
+      "error": "invalid_request",
+      "error_description": "issuer: no upstream is configured for this issuer"
+    }
+    "#);
+    let (status, answer) =
+        rp.call(Method::POST, "/v1/check/batch", Some(&json!({"checks": [{"sid": "s"}, {"sid": ""}]}))).await;
     assert_eq!(status, 400);
-    insta::assert_json_snapshot!(answer, @"");
+    insta::assert_json_snapshot!(answer, @r#"
+    {
+      "error": "invalid_request",
+      "error_description": "checks[1].sid: must have 1 to 256 characters, none of them NUL"
+    }
+    "#);
     let many = json!({"checks": vec![json!({"sid": "s"}); 1_001]});
     assert_eq!(rp.call(Method::POST, "/v1/check/batch", Some(&many)).await.0, 400);
     let (status, _) = rp.register(&"x".repeat(257), json!({"subject": mail("a@example.com")})).await;
@@ -199,7 +220,8 @@ async fn a_batch_sees_either_all_of_a_commit_or_nothing_of_it() {
         assert_eq!(states.len(), 1, "round {round}");
         for n in 0..50 {
             let origin = START - 1_000 + round + 1;
-            rp.register(&format!("s{n}"), json!({"subject": opaque("u"), "device": format!("d{n}"), "origin": origin})).await;
+            rp.register(&format!("s{n}"), json!({"subject": opaque("u"), "device": format!("d{n}"), "origin": origin}))
+                .await;
         }
     }
 }

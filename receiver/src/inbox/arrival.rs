@@ -28,20 +28,13 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    /// Decides what the SET becomes. Refused are a `jti`, `txn` or event type that PostgreSQL could not hold as text
-    /// or index, and a subject with more aliases than anybody has.
+    /// Decides what the SET becomes. Refused are an event type that PostgreSQL cannot hold as text, and a subject with
+    /// more aliases than anybody has.
     pub(super) fn of(set: VerifiedSet, context: &Context, keyring: &Keyring) -> Result<Self, Refusal> {
         let claims = set.into_claims();
         let event_type = claims.event.event_type.name();
-        let texts = [
-            ("jti", Some(claims.jti.as_str())),
-            ("txn", claims.txn.as_ref().map(Txn::as_str)),
-            ("events", Some(event_type)),
-        ];
-        for (claim, text) in texts {
-            if text.is_some_and(|text| text.len() > MAX_TEXT || text.contains('\0')) {
-                return Err(Refusal::MalformedClaim(claim));
-            }
+        if event_type.contains('\0') {
+            return Err(Refusal::MalformedClaim("events"));
         }
         let decided = decided(&claims);
         let effect = storable(effect_of(&claims.event));
@@ -97,5 +90,5 @@ fn storable(effect: Effect) -> Effect {
     }
 }
 
-/// Longer texts do not fit an index row (2,704 bytes) together with the rest.
+/// Longer reasons are of no use to anybody.
 const MAX_TEXT: usize = 1_024;

@@ -1,1 +1,20 @@
-//! Placeholder.
+//! A Shared Signals receiver: listens to transmitters, keeps cut-offs, and answers whether a session is still good.
+//!
+//! The road, data flowing right and imports pointing left:
+//! `config` < [`upstream`] < [`timeline`] < [`session`] < [`cutoff`] < `effects` < [`inbox`] < [`validity`] < [`api`] <
+//! `app` < `main`. A SET that was verified enters at [`inbox`] and leaves as a cut-off, committed before it is
+//! acknowledged; a question enters at [`api`] and leaves as a verdict of [`validity`].
+
+pub mod api;
+pub mod cutoff;
+pub mod inbox;
+pub mod session;
+pub mod timeline;
+pub mod upstream;
+pub mod validity;
+
+/// The schema that holds everything of ours; objects are named without it, the connection's search path finds them.
+pub const SCHEMA: &str = "ssf_receiver";
+
+/// What makes and renews that schema.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/receiver");

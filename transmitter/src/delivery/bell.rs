@@ -35,7 +35,8 @@ impl Bell {
 
     /// Rings for every stream: something arrived, and it is not known for whom.
     pub fn ring_all(&self) {
-        let bells: Vec<_> = self.0.lock().unwrap_or_else(PoisonError::into_inner).values().filter_map(Weak::upgrade).collect();
+        let bells: Vec<_> =
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).values().filter_map(Weak::upgrade).collect();
         for bell in bells {
             bell.notify_waiters();
         }

@@ -44,7 +44,8 @@ impl FanOut {
     }
 
     fn ring(&self, deliveries: &[Planned], streams: &[Subscription]) {
-        let methods: HashMap<StreamKey, DeliveryMethod> = streams.iter().map(|stream| (stream.key, stream.method)).collect();
+        let methods: HashMap<StreamKey, DeliveryMethod> =
+            streams.iter().map(|stream| (stream.key, stream.method)).collect();
         let mut rung: Vec<StreamKey> = deliveries.iter().map(|delivery| delivery.stream).collect();
         rung.sort_unstable();
         rung.dedup();
@@ -77,7 +78,9 @@ impl Worker for FanOut {
         let rejections: Vec<Option<String>> = recorded.iter().map(|event| self.check(event)).collect();
         let lanes = promoted(&recorded);
         let mut deliveries = Vec::new();
-        for (event, lane) in recorded.iter().zip(&lanes).zip(&rejections).filter_map(|(pair, no)| no.is_none().then_some(pair)) {
+        for (event, lane) in
+            recorded.iter().zip(&lanes).zip(&rejections).filter_map(|(pair, no)| no.is_none().then_some(pair))
+        {
             for stream in streams.iter().filter(|stream| wants(stream, event)) {
                 let id = DeliveryId::new(now, &*self.env.random);
                 deliveries.push(Planned { id, seq: event.seq, stream: stream.key, lane: *lane });
@@ -108,17 +111,26 @@ fn wants(stream: &Subscription, event: &Recorded) -> bool {
 /// lane of a later one about the same subject, so that order within the subject never holds the urgent one back.
 fn promoted(batch: &[Recorded]) -> Vec<Lane> {
     let mut most_urgent: HashMap<i64, Lane> = HashMap::new();
-    let mut lanes: Vec<Lane> = batch.iter().rev().map(|event| {
-        let lane = most_urgent.entry(event.order_key).or_insert(event.lane);
-        *lane = event.lane.min(*lane);
-        *lane
-    }).collect();
+    let mut lanes: Vec<Lane> = batch
+        .iter()
+        .rev()
+        .map(|event| {
+            let lane = most_urgent.entry(event.order_key).or_insert(event.lane);
+            *lane = event.lane.min(*lane);
+            *lane
+        })
+        .collect();
     lanes.reverse();
     lanes
 }
 
 /// Whether this stored event still reads as an event; for callers that build SETs.
-pub(super) fn read(event_type: &str, payload: &serde_json::Value, occurred_at: ssf_common::clock::Timestamp, vocabulary: &Vocabulary) -> Option<Event> {
+pub(super) fn read(
+    event_type: &str,
+    payload: &serde_json::Value,
+    occurred_at: ssf_common::clock::Timestamp,
+    vocabulary: &Vocabulary,
+) -> Option<Event> {
     crate::outbox::outgoing(EventType::from_uri(event_type, vocabulary), payload, occurred_at).ok()
 }
 
@@ -164,14 +176,21 @@ mod tests {
         assert!(wants(&subscription(ours, StreamStatus::Paused), &event));
         assert!(!wants(&subscription(ours, StreamStatus::Disabled), &event));
         assert!(!wants(&subscription(IssuerId(uuid::Uuid::max()), StreamStatus::Enabled), &event));
-        assert!(!wants(&subscription(ours, StreamStatus::Enabled), &Recorded { event_type: "urn:b".into(), ..recorded(1, 1, Lane::Prompt) }));
+        assert!(!wants(
+            &subscription(ours, StreamStatus::Enabled),
+            &Recorded { event_type: "urn:b".into(), ..recorded(1, 1, Lane::Prompt) }
+        ));
     }
 
     #[test]
     fn a_control_event_goes_to_its_stream_alone_and_not_while_it_is_paused() {
         let ours = IssuerId(uuid::Uuid::nil());
         let (stream, other) = (subscription(ours, StreamStatus::Enabled), subscription(ours, StreamStatus::Enabled));
-        let event = Recorded { stream: Some(stream.key), event_type: "urn:verification".into(), ..recorded(1, 1, Lane::Urgent) };
+        let event = Recorded {
+            stream: Some(stream.key),
+            event_type: "urn:verification".into(),
+            ..recorded(1, 1, Lane::Urgent)
+        };
         assert!(wants(&stream, &event) && !wants(&other, &event));
         assert!(!wants(&Subscription { status: StreamStatus::Paused, ..stream }, &event));
     }

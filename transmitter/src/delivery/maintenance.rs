@@ -39,7 +39,10 @@ impl Worker for Maintenance {
         crate::outbox::store::forget_keys(&mut conn, now.minus(A_DAY)).await?;
         let expired = store::expire(&mut conn, now.minus(self.retention), EXPIRED_AT_ONCE, now).await?;
         if expired > 0 {
-            tracing::warn!(deliveries = expired, "gave up deliveries that were never acknowledged; they are dead letters now");
+            tracing::warn!(
+                deliveries = expired,
+                "gave up deliveries that were never acknowledged; they are dead letters now"
+            );
         }
         Ok(usize::try_from(expired).unwrap_or(usize::MAX))
     }

@@ -25,6 +25,7 @@ pub use polling::{Polled, Polling, PollingError};
 pub use push::{Push, PushLimits};
 pub use sender::{Sender, SenderError};
 pub use settle::Settler;
+pub(crate) use signing::authorization_place;
 pub use signing::{Signatories, Signatory, SigningDesk, Unsendable};
 use ssf_common::uuid_id;
 

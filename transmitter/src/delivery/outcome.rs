@@ -55,18 +55,21 @@ impl Answer {
         match self {
             Self::Status { status: 202, .. } => Outcome::Acknowledged { oddly: false },
             Self::Status { status: 200 | 204, .. } => Outcome::Acknowledged { oddly: true },
-            Self::Status { status: 400, error: Some(error), retry_after } if is_trouble_of_the_stream(&error.err) => Outcome::Trouble {
-                reason: format!("the receiver answered {}", error.err),
-                retry_after,
-            },
+            Self::Status { status: 400, error: Some(error), retry_after } if is_trouble_of_the_stream(&error.err) => {
+                Outcome::Trouble { reason: format!("the receiver answered {}", error.err), retry_after }
+            }
             Self::Status { status: 400, error: Some(error), .. } => {
                 Outcome::Refused { code: error.err, description: shortened(&error.description.unwrap_or_default()) }
             }
             Self::Status { status, retry_after, .. } => {
                 Outcome::Trouble { reason: format!("the receiver answered HTTP {status}"), retry_after }
             }
-            Self::TimedOut => Outcome::Trouble { reason: "the receiver did not answer in time".to_owned(), retry_after: None },
-            Self::Unreachable => Outcome::Trouble { reason: "the receiver could not be reached".to_owned(), retry_after: None },
+            Self::TimedOut => {
+                Outcome::Trouble { reason: "the receiver did not answer in time".to_owned(), retry_after: None }
+            }
+            Self::Unreachable => {
+                Outcome::Trouble { reason: "the receiver could not be reached".to_owned(), retry_after: None }
+            }
         }
     }
 }

@@ -37,13 +37,26 @@ pub struct Polled {
 
 impl Polling {
     /// `max_events` bounds an answer, `wait` a long poll.
-    pub fn new(pool: PgPool, env: Env, desk: SigningDesk, bell: Bell, max_events: u32, wait: Duration, backoff: Backoff) -> Self {
+    pub fn new(
+        pool: PgPool,
+        env: Env,
+        desk: SigningDesk,
+        bell: Bell,
+        max_events: u32,
+        wait: Duration,
+        backoff: Backoff,
+    ) -> Self {
         Self { pool, env, desk, bell, max_events, wait, backoff }
     }
 
     /// Answers one request for `stream`. Acknowledgements are committed before anything is selected; they hold even if
     /// the receiver is gone before the answer. A long poll ends with the first SET, after `wait`, or when `stop` begins.
-    pub async fn poll(&self, stream: StreamKey, request: &PollRequest, stop: &CancellationToken) -> Result<Polled, PollingError> {
+    pub async fn poll(
+        &self,
+        stream: StreamKey,
+        request: &PollRequest,
+        stop: &CancellationToken,
+    ) -> Result<Polled, PollingError> {
         let settled = self.settle(stream, request).await?;
         let limit = request.max_events.unwrap_or(self.max_events).min(self.max_events);
         if limit == 0 {

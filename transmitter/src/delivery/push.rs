@@ -40,7 +40,15 @@ pub struct Push {
 
 impl Push {
     /// `wake` is this worker's own bell.
-    pub fn new(pool: PgPool, env: Env, desk: SigningDesk, sender: Sender, settler: Settler, limits: PushLimits, wake: Wake) -> Self {
+    pub fn new(
+        pool: PgPool,
+        env: Env,
+        desk: SigningDesk,
+        sender: Sender,
+        settler: Settler,
+        limits: PushLimits,
+        wake: Wake,
+    ) -> Self {
         Self { pool, env, desk, sender, settler, limits, wake, in_flight: InFlight::default() }
     }
 
@@ -112,7 +120,8 @@ impl Worker for Push {
         let lease = LeaseId::new(now, &*self.env.random);
         let window = i32::try_from(self.limits.window).unwrap_or(i32::MAX);
         let mut conn = self.pool.acquire().await?;
-        let taken = take::push(&mut conn, &busy, &counts, window, room, lease, now, now.plus(self.limits.lease)).await?;
+        let taken =
+            take::push(&mut conn, &busy, &counts, window, room, lease, now, now.plus(self.limits.lease)).await?;
         drop(conn);
         let count = taken.len();
         let this = Arc::new(self.clone());
@@ -127,7 +136,9 @@ impl Worker for Push {
 fn report(settlement: &Settlement) {
     let (id, stream) = (settlement.id, settlement.stream);
     match &settlement.outcome {
-        Outcome::Acknowledged { oddly: false } => tracing::trace!(delivery.id = %id, stream.id = %stream, "acknowledged"),
+        Outcome::Acknowledged { oddly: false } => {
+            tracing::trace!(delivery.id = %id, stream.id = %stream, "acknowledged")
+        }
         Outcome::Acknowledged { oddly: true } => {
             tracing::debug!(delivery.id = %id, stream.id = %stream, "acknowledged with another status than 202");
         }

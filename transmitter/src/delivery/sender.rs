@@ -31,7 +31,8 @@ impl Sender {
 
     /// One attempt.
     pub async fn send(&self, endpoint: &str, authorization: Option<&SecretString>, set: String) -> Answer {
-        let mut request = self.0.post(endpoint).header(CONTENT_TYPE, MEDIA_TYPE).header(ACCEPT, "application/json").body(set);
+        let mut request =
+            self.0.post(endpoint).header(CONTENT_TYPE, MEDIA_TYPE).header(ACCEPT, "application/json").body(set);
         if let Some(header) = authorization {
             let Ok(mut value) = HeaderValue::from_str(header.expose_secret()) else { return Answer::Unreachable };
             value.set_sensitive(true);
@@ -52,7 +53,11 @@ pub struct SenderError(#[source] reqwest::Error);
 
 async fn read(mut response: reqwest::Response) -> Answer {
     let status = response.status().as_u16();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+        .map(Duration::from_secs);
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         if body.len() + chunk.len() > MAX_ANSWER {

@@ -43,7 +43,12 @@ struct Desk {
 
 impl SigningDesk {
     /// `timeline_claim` of `None` leaves the timeline out of every SET.
-    pub fn new(signatories: Signatories, sealing: SealingKey, vocabulary: Arc<Vocabulary>, timeline_claim: Option<String>) -> Self {
+    pub fn new(
+        signatories: Signatories,
+        sealing: SealingKey,
+        vocabulary: Arc<Vocabulary>,
+        timeline_claim: Option<String>,
+    ) -> Self {
         Self(Arc::new(Desk { signatories, sealing, vocabulary, timeline_claim }))
     }
 
@@ -63,7 +68,11 @@ impl SigningDesk {
     /// The header to send with a push.
     pub fn authorization(&self, taken: &Taken) -> Result<Option<SecretString>, Unsendable> {
         let sealed = taken.authorization_sealed.as_deref();
-        sealed.map(|sealed| self.0.sealing.open(sealed, &authorization_place(taken.stream)).map_err(|_| Unsendable::Sealed)).transpose()
+        sealed
+            .map(|sealed| {
+                self.0.sealing.open(sealed, &authorization_place(taken.stream)).map_err(|_| Unsendable::Sealed)
+            })
+            .transpose()
     }
 }
 
@@ -80,7 +89,8 @@ impl Desk {
             txn: Some(taken.txn.as_str().into()),
             toe: None,
             sub_id: Subject::parse(&taken.subject).map_err(|_| Unsendable::Malformed)?,
-            event: read(&taken.event_type, &taken.payload, taken.occurred_at, &self.vocabulary).ok_or(Unsendable::Malformed)?,
+            event: read(&taken.event_type, &taken.payload, taken.occurred_at, &self.vocabulary)
+                .ok_or(Unsendable::Malformed)?,
             timeline: Some(Timeline {
                 occurred: taken.occurred_at,
                 recorded: taken.recorded_at,

@@ -86,7 +86,8 @@ async fn make(
     let sealed = sealing.seal(private, &place(key.key_id().as_str()), &*env.random)?;
     let now = env.clock.now();
     let id = uuid_v7(now, &*env.random);
-    let taken = store::insert_active(conn, id, issuer.id, key.key_id(), algorithm, key.public_jwk(), &sealed, now).await?;
+    let taken =
+        store::insert_active(conn, id, issuer.id, key.key_id(), algorithm, key.public_jwk(), &sealed, now).await?;
     if taken {
         tracing::info!(key.id = %key.key_id(), key.algorithm = %algorithm, "made a signing key");
     }

@@ -97,7 +97,12 @@ pub(crate) async fn insert(
 }
 
 /// The stream, if it is this client's; the call counts as activity (§8.1.1, `inactivity_timeout`).
-pub(crate) async fn of_client(conn: &mut PgConnection, key: StreamKey, client: ClientKey, now: Timestamp) -> sqlx::Result<Option<Stream>> {
+pub(crate) async fn of_client(
+    conn: &mut PgConnection,
+    key: StreamKey,
+    client: ClientKey,
+    now: Timestamp,
+) -> sqlx::Result<Option<Stream>> {
     let row = sqlx::query_as!(
         Row,
         r#"update stream set last_activity_at = greatest(last_activity_at, $3) where id = $1 and client_id = $2
@@ -189,7 +194,11 @@ pub(crate) async fn delete(conn: &mut PgConnection, key: StreamKey, now: Timesta
 
 /// Takes the right to one verification request; `Err(seconds)` to wait if the receiver is faster than its interval
 /// (§8.1.4.2), counted per stream.
-pub(crate) async fn take_verification(conn: &mut PgConnection, key: StreamKey, now: Timestamp) -> sqlx::Result<Result<(), u64>> {
+pub(crate) async fn take_verification(
+    conn: &mut PgConnection,
+    key: StreamKey,
+    now: Timestamp,
+) -> sqlx::Result<Result<(), u64>> {
     let taken = sqlx::query!(
         "update stream set last_verification_at = $2 where id = $1
             and (last_verification_at is null or last_verification_at + make_interval(secs => min_verification_interval_s) <= $2)",

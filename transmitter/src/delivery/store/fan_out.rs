@@ -35,7 +35,9 @@ pub(crate) struct Planned {
 /// The next decisions in order of lane and recording, together with every earlier one about the same subjects, returned
 /// in order of recording. Whoever gets rows holds the fan-out lock until the transaction ends.
 pub(crate) async fn take(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Recorded>> {
-    sqlx::query!("select pg_advisory_xact_lock(hashtext('ssf_transmitter.fan_out'), hashtext(current_schema))").execute(&mut *conn).await?;
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('ssf_transmitter.fan_out'), hashtext(current_schema))")
+        .execute(&mut *conn)
+        .await?;
     let rows = sqlx::query!(
         r#"with head as materialized (select seq, order_key from outbox order by lane, seq limit $1),
                 batch as (select seq from head

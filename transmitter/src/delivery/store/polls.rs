@@ -9,7 +9,12 @@ use crate::stream::StreamKey;
 
 /// Hands out what is due on a poll stream, in order of lane and fan-out, each subject's earliest only. Nothing is
 /// leased: what is not acknowledged is handed out again (RFC 8936 §2.5).
-pub(crate) async fn hand_out(conn: &mut PgConnection, stream: StreamKey, limit: i64, now: Timestamp) -> sqlx::Result<Vec<Taken>> {
+pub(crate) async fn hand_out(
+    conn: &mut PgConnection,
+    stream: StreamKey,
+    limit: i64,
+    now: Timestamp,
+) -> sqlx::Result<Vec<Taken>> {
     let rows = sqlx::query!(
         r#"with picked as (
                select d.id from delivery d
@@ -54,7 +59,12 @@ pub(crate) async fn hand_out(conn: &mut PgConnection, stream: StreamKey, limit: 
 }
 
 /// Whether more than `handed_out` could be handed out now.
-pub(crate) async fn has_more(conn: &mut PgConnection, stream: StreamKey, handed_out: &[DeliveryId], now: Timestamp) -> sqlx::Result<bool> {
+pub(crate) async fn has_more(
+    conn: &mut PgConnection,
+    stream: StreamKey,
+    handed_out: &[DeliveryId],
+    now: Timestamp,
+) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (
                select 1 from delivery d

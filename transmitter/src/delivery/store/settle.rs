@@ -21,7 +21,6 @@ pub(crate) struct Finished {
 pub(crate) struct Postponed {
     pub(crate) id: DeliveryId,
     pub(crate) lease: LeaseId,
-    pub(crate) stream: StreamKey,
     pub(crate) due_at: Timestamp,
     pub(crate) error: String,
 }
@@ -41,7 +40,8 @@ pub(crate) async fn finish(conn: &mut PgConnection, finished: &[Finished]) -> sq
     let ids: Vec<DeliveryId> = finished.iter().map(|f| f.id).collect();
     let leases: Vec<LeaseId> = finished.iter().map(|f| f.lease).collect();
     let codes: Vec<Option<&str>> = finished.iter().map(|f| f.refused.as_ref().map(|(code, _)| code.as_str())).collect();
-    let errors: Vec<Option<&str>> = finished.iter().map(|f| f.refused.as_ref().map(|(_, error)| error.as_str())).collect();
+    let errors: Vec<Option<&str>> =
+        finished.iter().map(|f| f.refused.as_ref().map(|(_, error)| error.as_str())).collect();
     let signed: Vec<Option<Timestamp>> = finished.iter().map(|f| f.signed_at).collect();
     let sent: Vec<Option<Timestamp>> = finished.iter().map(|f| f.sent_at).collect();
     let settled: Vec<Timestamp> = finished.iter().map(|f| f.settled_at).collect();
@@ -127,6 +127,8 @@ pub(crate) async fn open_breaker(conn: &mut PgConnection, troubled: &Troubled) -
 
 /// How often this stream has failed in a row.
 pub(crate) async fn failures(conn: &mut PgConnection, stream: StreamKey) -> sqlx::Result<u32> {
-    let failures = sqlx::query_scalar!("select failures from stream_health where stream_id = $1", stream as _).fetch_optional(conn).await?;
+    let failures = sqlx::query_scalar!("select failures from stream_health where stream_id = $1", stream as _)
+        .fetch_optional(conn)
+        .await?;
     Ok(failures.and_then(|n| u32::try_from(n).ok()).unwrap_or(0))
 }

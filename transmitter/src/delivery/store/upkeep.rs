@@ -4,7 +4,12 @@ use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 
 /// Gives up deliveries made before `before`, at most `limit`: into the dead letters and the history. Returns how many.
-pub(crate) async fn expire(conn: &mut PgConnection, before: Timestamp, limit: i64, now: Timestamp) -> sqlx::Result<u64> {
+pub(crate) async fn expire(
+    conn: &mut PgConnection,
+    before: Timestamp,
+    limit: i64,
+    now: Timestamp,
+) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "with old as (
              select id from delivery where fanned_out_at < $1 and due_at <= $3 order by seq limit $2 for update skip locked
@@ -43,5 +48,10 @@ pub(crate) async fn ensure_partitions(conn: &mut PgConnection, first: Timestamp,
 
 /// Drops the partitions of whole days before the day of `before` (UTC).
 pub(crate) async fn drop_partitions(conn: &mut PgConnection, before: Timestamp) -> sqlx::Result<i32> {
-    sqlx::query_scalar!(r#"select drop_partitions(($1::timestamptz at time zone 'UTC')::date) as "dropped!""#, before as _).fetch_one(conn).await
+    sqlx::query_scalar!(
+        r#"select drop_partitions(($1::timestamptz at time zone 'UTC')::date) as "dropped!""#,
+        before as _
+    )
+    .fetch_one(conn)
+    .await
 }

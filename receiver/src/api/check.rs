@@ -1,0 +1,119 @@
+//! `/v1/check`: is this session or token still good?
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use ssf_common::clock::Timestamp;
+
+use super::extract::{Body, checked};
+use super::{ApiError, ApiState};
+use crate::session::{Description, Sid};
+use crate::validity::{Answer, Question, Reason, State as SessionState};
+
+/// The answer to one question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Reply {
+    /// The session asked for; absent if it was described.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<Sid>,
+    /// `active`, `revalidate_required`, `revoked` or `unknown`.
+    state: SessionState,
+    /// Why; absent when active.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    /// Everything committed here until then was taken into account.
+    as_of: Timestamp,
+    /// The assertion that started it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<Timestamp>,
+    /// Its newest assertion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validated: Option<Timestamp>,
+    /// Its own end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+}
+
+impl Reply {
+    pub(super) fn new(sid: Option<Sid>, answer: &Answer) -> Self {
+        let asserted = answer.asserted;
+        Self {
+            sid,
+            state: answer.verdict.state,
+            reason: answer.verdict.reason,
+            as_of: answer.as_of,
+            origin: asserted.map(|a| a.assertions.origin),
+            validated: asserted.map(|a| a.assertions.validated),
+            expires_at: asserted.and_then(|a| a.expires_at),
+        }
+    }
+}
+
+/// `POST /v1/check`: `{"sid": …}`, or a [`Description`] of a session or token that is not registered.
+pub(super) async fn one(State(api): State<ApiState>, Body(asked): Body<Value>) -> Result<Json<Reply>, ApiError> {
+    let question = question(&api, asked, api.env.now())?;
+    let answer = api.validity.check(&question).await?;
+    Ok(Json(reply(question, &answer)))
+}
+
+/// The body of `POST /v1/check/batch`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Batch {
+    /// Up to 1,000 questions, each as for `POST /v1/check`.
+    checks: Vec<Value>,
+}
+
+/// The answers to a batch.
+#[derive(Debug, Serialize)]
+pub(super) struct Replies {
+    /// All of them were judged on what was committed here until then.
+    as_of: Timestamp,
+    /// In the order of the questions.
+    results: Vec<Reply>,
+}
+
+/// `POST /v1/check/batch`: many questions, answered on one snapshot.
+pub(super) async fn batch(
+    State(api): State<ApiState>,
+    Body(Batch { checks }): Body<Batch>,
+) -> Result<Json<Replies>, ApiError> {
+    if checks.len() > MAX_CHECKS {
+        return Err(ApiError::InvalidRequest(format!("checks: at most {MAX_CHECKS} are answered at once")));
+    }
+    let now = api.env.now();
+    let read = (0_usize..).zip(checks).map(|(place, asked)| {
+        question(&api, asked, now).map_err(|error| ApiError::InvalidRequest(format!("checks[{place}].{error}")))
+    });
+    let questions: Vec<Question> = read.collect::<Result<_, _>>()?;
+    let answers = api.validity.check_all(&questions).await?;
+    let as_of = answers.first().map_or(now, |answer| answer.as_of);
+    let results = questions.into_iter().zip(&answers).map(|(question, answer)| reply(question, answer)).collect();
+    Ok(Json(Replies { as_of, results }))
+}
+
+fn question(api: &ApiState, asked: Value, now: Timestamp) -> Result<Question, ApiError> {
+    let invalid = |error: serde_json::Error| ApiError::InvalidRequest(error.to_string());
+    if asked.get("sid").is_some() {
+        let Named { sid } = serde_json::from_value(asked).map_err(invalid)?;
+        return Ok(Question::Named(checked(sid)?));
+    }
+    let description: Description = serde_json::from_value(asked).map_err(invalid)?;
+    Ok(Question::Described(description.read(&api.keyring, now)?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    sid: Sid,
+}
+
+fn reply(question: Question, answer: &Answer) -> Reply {
+    match question {
+        Question::Named(sid) => Reply::new(Some(sid), answer),
+        Question::Described(_) => Reply::new(None, answer),
+    }
+}
+
+const MAX_CHECKS: usize = 1_000;

@@ -1,0 +1,38 @@
+//! `GET /v1/latency?since=…&upstream=…`: how long it took from the decision to the effect.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use ssf_common::clock::Timestamp;
+
+use super::extract::Asked;
+use super::{ApiError, ApiState};
+use crate::timeline::{Report, report};
+
+/// The query.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Since {
+    /// SETs received from then on are counted; RFC 3339 or seconds since 1970. The last hour if absent.
+    since: Option<String>,
+    /// The name of one upstream; all if absent.
+    upstream: Option<String>,
+}
+
+/// The [`Report`].
+pub(super) async fn latency(State(api): State<ApiState>, Asked(asked): Asked<Since>) -> Result<Json<Report>, ApiError> {
+    let now = api.env.now();
+    let since = asked.since.as_deref().map_or_else(|| Ok(now.minus(Duration::from_hours(1))), time)?;
+    Ok(Json(report(&api.pool, since, asked.upstream.as_deref(), now).await?))
+}
+
+fn time(text: &str) -> Result<Timestamp, ApiError> {
+    let seconds = || text.parse().ok().map(Timestamp::from_unix_seconds);
+    let read = text.parse().ok().or_else(seconds).filter(|at| (Timestamp::EPOCH..LAST).contains(at));
+    read.ok_or_else(|| ApiError::InvalidRequest("since: must be RFC 3339 text or seconds since 1970".to_owned()))
+}
+
+/// The year 10000.
+const LAST: Timestamp = Timestamp::from_unix_seconds(253_402_300_800);

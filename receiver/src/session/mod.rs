@@ -1,0 +1,21 @@
+//! The sessions an application registered: who they belong to (as keys), and when they were asserted.
+//!
+//! [`describe`] turns the application's words into keys and times, [`key`] derives the keys, [`record`] decides what a
+//! second registration means, [`register`] carries it out, and `store` keeps the table `session`.
+
+pub mod describe;
+pub mod key;
+pub mod record;
+pub mod register;
+pub mod store;
+
+pub use describe::{Described, Description, DescriptionError, Members};
+pub use key::{Keyring, MAX_KEYS, SubjectKey, TooManyKeys};
+pub use record::{Assertions, Binding, OriginMovedBack, Session};
+pub use register::{RegisterError, Registered};
+use ssf_common::text_id;
+
+text_id! {
+    /// A session as the application names it. Stored as given, so it must be opaque: never an address or a user name.
+    Sid;
+}

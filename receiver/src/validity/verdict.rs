@@ -1,0 +1,100 @@
+//! The verdict on a session or token: a pure function of when it was asserted and of what the matching keys say.
+
+use serde::Serialize;
+use ssf_common::clock::Timestamp;
+
+use crate::cutoff::Standing;
+use crate::session::Assertions;
+
+/// Whether a session or token may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It may be used.
+    Active,
+    /// No action may continue until there is a newer assertion of the issuer; the session's data may be kept.
+    RevalidateRequired,
+    /// It is over; nothing but a new login helps.
+    Revoked,
+    /// We do not know it.
+    Unknown,
+}
+
+/// Why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The subject is shut out (disabled or purged) and was not let in since.
+    Blocked,
+    /// The issuer revoked everything asserted until a time that is not before the origin.
+    RevokedByIssuer,
+    /// The issuer asks for an assertion newer than the newest there is.
+    RevalidateByIssuer,
+    /// The session's own end has come.
+    Expired,
+    /// No session of this name is registered, or the application ended it itself.
+    NotRegistered,
+    /// Nothing is known of the issuer: no upstream is configured for it.
+    UnknownIssuer,
+}
+
+/// A state and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Verdict {
+    /// The state.
+    pub state: State,
+    /// Why; `None` when active.
+    pub reason: Option<Reason>,
+}
+
+/// What the verdict on a session or token depends on, beside the cut-offs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asserted {
+    /// When it was asserted.
+    pub assertions: Assertions,
+    /// From then on it must be revalidated.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The verdict. The worst that applies wins; a tie between an assertion and a cut-off is lost.
+pub fn evaluate(asserted: &Asserted, standing: &Standing, now: Timestamp) -> Verdict {
+    let cut = |at: Timestamp, cutoff: Option<Timestamp>| cutoff.is_some_and(|cutoff| at <= cutoff);
+    let Assertions { origin, validated } = asserted.assertions;
+    if standing.blocked {
+        Verdict { state: State::Revoked, reason: Some(Reason::Blocked) }
+    } else if cut(origin, standing.revoked_before) {
+        Verdict { state: State::Revoked, reason: Some(Reason::RevokedByIssuer) }
+    } else if cut(validated, standing.revalidate_before) {
+        Verdict { state: State::RevalidateRequired, reason: Some(Reason::RevalidateByIssuer) }
+    } else if asserted.expires_at.is_some_and(|end| end <= now) {
+        Verdict { state: State::RevalidateRequired, reason: Some(Reason::Expired) }
+    } else {
+        Verdict { state: State::Active, reason: None }
+    }
+}
+
+impl Verdict {
+    /// We do not know it.
+    pub const fn unknown(reason: Reason) -> Self {
+        Self { state: State::Unknown, reason: Some(reason) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tie_to_the_microsecond_is_lost() {
+        let at = Timestamp::from_unix_seconds(10);
+        let asserted = Asserted { assertions: Assertions { origin: at, validated: at }, expires_at: None };
+        let revoke = Standing { revoked_before: Some(at), ..Standing::default() };
+        assert_eq!(evaluate(&asserted, &revoke, at).state, State::Revoked);
+        let revalidate = Standing { revalidate_before: Some(at), ..Standing::default() };
+        assert_eq!(evaluate(&asserted, &revalidate, at).state, State::RevalidateRequired);
+    }
+}
+
+#[cfg(test)]
+#[path = "verdict_model.rs"]
+mod model;

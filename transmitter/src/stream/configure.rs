@@ -98,6 +98,9 @@ impl Wanted {
         if events_requested.as_ref().is_some_and(|events| events.len() > MAX_EVENTS) {
             return Err(ConfigurationError::TooManyEvents);
         }
+        if events_requested.iter().flatten().any(|uri| uri.len() > MAX_URL || uri.contains('\0')) {
+            return Err(ConfigurationError::EventType);
+        }
         if description.as_ref().is_some_and(|text| text.chars().count() > MAX_DESCRIPTION || text.contains('\0')) {
             return Err(ConfigurationError::Description);
         }
@@ -168,6 +171,9 @@ pub enum ConfigurationError {
     /// A longer list than there are types.
     #[error("events_requested has more than {MAX_EVENTS} members")]
     TooManyEvents,
+    /// Not a URI by far. Unknown ones are ignored, but these could not even be kept.
+    #[error("events_requested has a member that is longer than {MAX_URL} bytes or has a NUL")]
+    EventType,
     /// Too long.
     #[error("description is longer than {MAX_DESCRIPTION} characters or has a NUL")]
     Description,
@@ -187,6 +193,9 @@ fn check_endpoint(text: &str, insecure: bool) -> Result<String, ConfigurationErr
     let url: Url = text.parse().map_err(|_| ConfigurationError::Endpoint("is not a URL"))?;
     if text.len() > MAX_URL {
         return Err(ConfigurationError::Endpoint("is too long"));
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(ConfigurationError::Endpoint("must be written in the characters of a URL (RFC 3986 §2)"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(ConfigurationError::Endpoint("must not carry a user name or password"));
@@ -274,6 +283,14 @@ mod tests {
     }
 
     #[test]
+    fn a_type_that_cannot_be_kept_is_refused() {
+        for uri in ["urn:a\0", &"x".repeat(MAX_URL + 1)] {
+            let request = CreateStream { events_requested: Some(vec![uri.to_owned()]), ..CreateStream::default() };
+            assert_eq!(Wanted::create(&request, &client(), &offer()), Err(ConfigurationError::EventType));
+        }
+    }
+
+    #[test]
     fn only_https_to_the_outside_is_pushed_to_unless_in_development() {
         let refused = [
             "http://rp.example/push",
@@ -286,6 +303,8 @@ mod tests {
             "ftp://rp.example/",
             "not a url",
             "https://u:p@rp.example/",
+            "https://rp.example/\0",
+            " https://rp.example/",
         ];
         for endpoint in refused {
             assert!(

@@ -132,11 +132,17 @@ pub(crate) enum KeptAuthorization {
     Replace(Option<SecretString>),
 }
 
-/// Members of the transmitter may be sent back only unchanged (§8.1.1.3, §8.1.1.4).
+/// Members of the transmitter may be sent back only unchanged (§8.1.1.3, §8.1.1.4); the address of a poll stream,
+/// `poll_endpoint`, is one of them.
 pub(crate) fn check_transmitter_members(
     request: &UpdateStream,
     present: &StreamConfiguration,
+    poll_endpoint: &str,
 ) -> Result<(), ConfigurationError> {
+    let is_other_poll_endpoint = |delivery: &Delivery| {
+        delivery.known_method() == Some(DeliveryMethod::Poll)
+            && delivery.endpoint_url.as_ref().is_some_and(|url| url != poll_endpoint)
+    };
     let changed = [
         ("iss", request.iss.as_ref().is_some_and(|iss| *iss != present.iss)),
         ("aud", request.aud.as_ref().is_some_and(|aud| !same(&aud.0, &present.aud.0))),
@@ -146,6 +152,7 @@ pub(crate) fn check_transmitter_members(
             "min_verification_interval",
             request.min_verification_interval.is_some_and(|s| Some(s) != present.min_verification_interval),
         ),
+        ("delivery.endpoint_url of poll", request.delivery.as_ref().is_some_and(is_other_poll_endpoint)),
         ("inactivity_timeout", request.inactivity_timeout.is_some_and(|s| Some(s) != present.inactivity_timeout)),
     ];
     changed.iter().find(|(_, changed)| *changed).map_or(Ok(()), |(name, _)| Err(ConfigurationError::NotYours(name)))

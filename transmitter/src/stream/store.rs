@@ -192,7 +192,7 @@ pub(crate) async fn delete(conn: &mut PgConnection, key: StreamKey, now: Timesta
     Ok(())
 }
 
-/// Takes the right to one verification request; `Err(seconds)` to wait if the receiver is faster than its interval
+/// Takes the right to one verification request; `Err(seconds)` to wait (rounded up) if the receiver is faster than its interval
 /// (§8.1.4.2), counted per stream.
 pub(crate) async fn take_verification(
     conn: &mut PgConnection,
@@ -216,7 +216,7 @@ pub(crate) async fn take_verification(
     )
     .fetch_optional(conn)
     .await?;
-    Ok(Err(free_at.flatten().map_or(1, |at| at.since(now).as_secs() + 1)))
+    Ok(Err(free_at.flatten().map_or(1, |at| at.since(now).as_millis().div_ceil(1_000).try_into().unwrap_or(1))))
 }
 
 /// What fan-out must know of a stream.

@@ -1,4 +1,5 @@
 //! End-to-end stories.
 mod inbox;
+mod management;
 mod rp;
 mod validity;

@@ -21,6 +21,7 @@ use ssf_transmitter::admin::{self, NewClient};
 use ssf_transmitter::config::{DEFAULTS, Settings};
 use ssf_transmitter::keys::SealingKey;
 use ssf_transmitter::{MIGRATOR, Transmitter};
+use tokio::sync::OnceCell;
 
 use crate::{ScratchDatabase, TestCluster};
 
@@ -88,7 +89,7 @@ impl Idp {
 
     /// The same with settings of the test's own.
     pub async fn start_with(overrides: &[(&str, &str)]) -> Self {
-        let database = TestCluster::shared().await.scratch_database("tx").await.unwrap();
+        let database = migrated_database().await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let mut all = vec![("issuer.url".to_owned(), issuer), ("issuer.algorithm".to_owned(), "ES256".to_owned())];
@@ -270,6 +271,22 @@ impl Idp {
     }
 }
 
+/// A database of the test's own with the transmitter's schema: a copy of one that was migrated once.
+async fn migrated_database() -> ScratchDatabase {
+    let cluster = TestCluster::shared().await;
+    let template = TEMPLATE.get_or_init(|| async {
+        let template = cluster.scratch_database("tx_template").await.unwrap();
+        let pool = postgres::connect(template.options.clone(), SCHEMA, 1, "template").await.unwrap();
+        postgres::migrate(&pool, SCHEMA, &MIGRATOR).await.unwrap();
+        let start = Timestamp::from_unix_millis(START);
+        let partitions = sqlx::query("select ensure_partitions($1::date, $1::date + 7)").bind(start);
+        partitions.execute(&pool).await.unwrap();
+        pool.close().await;
+        template
+    });
+    cluster.copy_of(template.await, "tx").await.unwrap()
+}
+
 /// An opaque subject.
 pub fn opaque(id: &str) -> Value {
     json!({"format": "opaque", "id": id})
@@ -293,6 +310,9 @@ pub fn claims(set: &str) -> Value {
     serde_json::from_slice(&base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
+static TEMPLATE: OnceCell<ScratchDatabase> = OnceCell::const_new();
+
+const SCHEMA: &str = "ssf_transmitter";
 /// When every story begins, in milliseconds: not on a whole second, where rounding would hide.
 const START: i64 = 1_795_000_000_250;
 /// What seals the keys of every test.

@@ -62,6 +62,16 @@ impl TestCluster {
         Self::private(directory(&number().to_string())).await
     }
 
+    /// The server for a program of its own, such as the demo: the one `DATABASE_URL` names, or a private one that goes
+    /// with the value.
+    pub async fn for_a_program() -> anyhow::Result<Self> {
+        sweep_directories();
+        match std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()) {
+            Some(_) => Self::open().await,
+            None => Self::dedicated().await,
+        }
+    }
+
     /// A new, empty database whose name holds `prefix`.
     pub async fn scratch_database(&self, prefix: &str) -> anyhow::Result<ScratchDatabase> {
         let name = format!("{}_{}_{prefix}_{}", mark(), std::process::id(), number());

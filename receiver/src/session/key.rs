@@ -8,7 +8,7 @@
 //! An event names one key ([`Keyring::of_event`]). A session has all the keys an event may name it by
 //! ([`Keyring::of_session`]); so whether an event touches a session is equality of keys.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
@@ -46,21 +46,14 @@ impl Keyring {
 
     /// The keys by which an event about `subject` is known: one, unless the subject gives aliases.
     pub fn of_event(&self, issuer: &IssuerUrl, subject: &Subject) -> Result<Vec<SubjectKey>, TooManyKeys> {
-        let conjunctions = match subject {
-            Subject::Simple(simple) => identifiers(simple).into_iter().map(|one| vec![("", one)]).collect(),
+        let members: Vec<Member<'_>> = match subject {
+            Subject::Simple(simple) => vec![(ALONE, canonical(identifiers(simple)))],
             Subject::Complex(complex) => {
-                let members = complex.members();
-                let found = members
-                    .values()
-                    .map(|one| identifiers(one).len())
-                    .fold(1, |product: usize, n| product.saturating_mul(n));
-                within_bounds(found)?;
-                members
-                    .iter()
-                    .fold(vec![Vec::new()], |so_far, (member, simple)| extended(&so_far, member, &identifiers(simple)))
+                complex.members().iter().map(|(name, simple)| (name.as_str(), canonical(identifiers(simple)))).collect()
             }
         };
-        within_bounds(conjunctions.len())?;
+        within_bounds(members.iter().fold(1, |product: usize, (_, ids)| product.saturating_mul(ids.len())))?;
+        let conjunctions = members.iter().fold(vec![Vec::new()], |so_far, member| extended(&so_far, member));
         Ok(self.digests(issuer, &conjunctions))
     }
 
@@ -69,34 +62,29 @@ impl Keyring {
     pub fn of_session(&self, issuer: &IssuerUrl, members: &Members) -> Result<Vec<SubjectKey>, TooManyKeys> {
         let combined = members.values().fold(1, |product: usize, ids| product.saturating_mul(ids.len() + 1)) - 1;
         within_bounds(combined.saturating_add(members.values().map(Vec::len).sum()))?;
-        let mut conjunctions = members.iter().fold(vec![Vec::new()], |so_far, (member, ids)| {
-            let with = extended(&so_far, member, &ids.iter().collect::<Vec<_>>());
+        let members: Vec<Member<'_>> =
+            members.iter().map(|(name, ids)| (name.as_str(), canonical(ids.iter().collect()))).collect();
+        let mut conjunctions = members.iter().fold(vec![Vec::new()], |so_far, member| {
+            let with = extended(&so_far, member);
             so_far.into_iter().chain(with).collect()
         });
         conjunctions.retain(|atoms| !atoms.is_empty());
-        conjunctions.extend(members.values().flatten().map(|one| vec![("", one)]));
+        conjunctions.extend(members.iter().flat_map(|(_, ids)| ids).map(|id| vec![(ALONE, id.as_str())]));
         Ok(self.digests(issuer, &conjunctions))
     }
 
     fn digests(&self, issuer: &IssuerUrl, conjunctions: &[Vec<Atom<'_>>]) -> Vec<SubjectKey> {
         let issuer_key = hmac(self.root.expose_secret().as_bytes(), &[PURPOSE, issuer.as_str().as_bytes()].concat());
-        let mut canonical = BTreeMap::new();
-        let keys: BTreeSet<_> = conjunctions
-            .iter()
-            .map(|atoms| {
-                let atoms = atoms.iter().map(|(member, simple)| {
-                    let address = std::ptr::from_ref::<Simple>(simple);
-                    (*member, canonical.entry(address).or_insert_with(|| simple.canonical()).clone())
-                });
-                digest(&issuer_key, atoms.collect())
-            })
-            .collect();
+        let keys: BTreeSet<_> = conjunctions.iter().map(|atoms| digest(&issuer_key, atoms.clone())).collect();
         keys.into_iter().collect()
     }
 }
 
-/// A member name (empty for a subject that stands alone) and who it names.
-type Atom<'a> = (&'a str, &'a Simple);
+/// A member's name and the canonical forms of all it is known by.
+type Member<'a> = (&'a str, Vec<String>);
+
+/// A member's name and the canonical form of who it names.
+type Atom<'a> = (&'a str, &'a str);
 
 /// The identifiers a simple subject gives: aliases are several names of one subject (RFC 9493 §3.2.8).
 fn identifiers(simple: &Simple) -> Vec<&Simple> {
@@ -106,11 +94,13 @@ fn identifiers(simple: &Simple) -> Vec<&Simple> {
     }
 }
 
-fn extended<'a>(so_far: &[Vec<Atom<'a>>], member: &'a str, ids: &[&'a Simple]) -> Vec<Vec<Atom<'a>>> {
-    so_far
-        .iter()
-        .flat_map(|atoms| ids.iter().map(move |one| atoms.iter().copied().chain([(member, *one)]).collect()))
-        .collect()
+fn canonical(identifiers: Vec<&Simple>) -> Vec<String> {
+    identifiers.into_iter().map(Simple::canonical).collect()
+}
+
+fn extended<'a>(so_far: &[Vec<Atom<'a>>], (name, ids): &'a Member<'a>) -> Vec<Vec<Atom<'a>>> {
+    let with = |atoms: &Vec<Atom<'a>>, id: &'a str| atoms.iter().copied().chain([(*name, id)]).collect();
+    so_far.iter().flat_map(|atoms| ids.iter().map(move |id| with(atoms, id))).collect()
 }
 
 const fn within_bounds(found: usize) -> Result<(), TooManyKeys> {
@@ -118,10 +108,10 @@ const fn within_bounds(found: usize) -> Result<(), TooManyKeys> {
 }
 
 /// Each text is preceded by its length, so no two conjunctions are written the same.
-fn digest(issuer_key: &[u8], mut atoms: Vec<(&str, String)>) -> SubjectKey {
+fn digest(issuer_key: &[u8], mut atoms: Vec<Atom<'_>>) -> SubjectKey {
     atoms.sort_unstable();
     let mut written = Vec::with_capacity(128);
-    for text in atoms.iter().flat_map(|(member, canonical)| [*member, canonical.as_str()]) {
+    for text in atoms.iter().flat_map(|(name, canonical)| [*name, *canonical]) {
         written.extend_from_slice(&(text.len() as u64).to_be_bytes());
         written.extend_from_slice(text.as_bytes());
     }
@@ -138,6 +128,8 @@ fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
 
 /// A session may have no more keys than this, nor an event.
 pub const MAX_KEYS: usize = 64;
+/// The name of the one member of a subject that stands alone; members of complex subjects have longer ones.
+const ALONE: &str = "";
 const PURPOSE: &[u8] = b"ssf-receiver subject key 1\0";
 
 #[cfg(test)]
@@ -230,6 +222,14 @@ mod tests {
         // HMAC-SHA-256 twice, computed once with Python's hmac.
         let expected = u128::from_be_bytes(key[0].0);
         assert_eq!(format!("{expected:032x}"), "1f0067f17ccf4bc808288233198a9c12");
+    }
+
+    #[test]
+    fn no_root_secret_is_too_short_to_compute_with() {
+        for root in [String::new(), "r".repeat(10_000)] {
+            let keyring = Keyring::new(root.into());
+            assert_eq!(keyring.of_event(&"https://idp.example".into(), &Subject::Simple(opaque("u"))).unwrap().len(), 1);
+        }
     }
 
     #[test]

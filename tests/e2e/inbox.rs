@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use ssf_common::clock::Timestamp;
 use ssf_common::runtime::Worker as _;
 use ssf_common::set::{Refusal, VerifiedSet};
+use ssf_harness::TestCluster;
 use ssf_receiver::inbox::{Context, InboxError, Receipt, Refused};
 use ssf_receiver::upstream::{UpstreamId, store};
 
-use crate::rp::{ISSUER, Rp, START};
+use crate::rp::{ISSUER, Rp, START, prepared};
 
 fn opaque(id: &str) -> Value {
     json!({"format": "opaque", "id": id})
@@ -178,13 +179,29 @@ async fn refusals_are_kept_in_bounds_and_say_nothing_of_the_set() {
 }
 
 #[tokio::test]
-async fn without_its_database_the_receiver_acknowledges_nothing_and_answers_nothing() {
-    let rp = Rp::start().await;
+async fn without_its_database_the_receiver_acknowledges_nothing_and_it_recovers_by_itself() {
+    let mut cluster = TestCluster::dedicated().await.unwrap();
+    let rp = Rp::on(prepared(&cluster.scratch_database("rp").await.unwrap()).await).await;
+    rp.register("s", json!({"subject": opaque("u")})).await;
+    rp.tell("session-presented", &opaque("u"), &json!({})).await;
     let set = rp.set("session-revoked", &opaque("u"), &json!({}));
-    rp.pool.close().await;
-    assert!(matches!(rp.receive(set).await.unwrap_err(), InboxError::Unavailable(_)));
-    let (status, answer) = rp.call(Verb::POST, "/v1/check", Some(&json!({"sid": "s"}))).await;
-    assert_eq!((status, &answer["error"]), (503, &json!("temporarily_unavailable")));
+
+    cluster.stop().await;
+    for _ in 0..2 {
+        assert!(matches!(rp.receive(set.clone()).await.unwrap_err(), InboxError::Unavailable(_)));
+        let (status, answer) = rp.call(Verb::POST, "/v1/check", Some(&json!({"sid": "s"}))).await;
+        assert_eq!((status, &answer["error"]), (503, &json!("temporarily_unavailable")));
+    }
+
+    cluster.start().await.unwrap();
+    // A connection that died is found out by its next use, so as many attempts may fail as there were connections.
+    let mut receipts = Vec::new();
+    for _ in 0..10 {
+        receipts.extend(rp.receive(set.clone()).await.ok());
+    }
+    assert!(matches!(receipts[0], Receipt::Applied { .. }) && receipts[1..].iter().all(|r| *r == Receipt::Known));
+    assert_eq!(rp.state("s").await, "revoked");
+    assert_eq!(number(&rp, "select count(*) from received_set").await, 2);
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! One relying party for the stories about the receiver: its inbox and its API on a database of its own, an issuer's
 //! key, and a clock that the story moves.
 
+#![expect(clippy::unwrap_used, reason = "a story may panic")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -116,6 +116,14 @@ impl TestCluster {
         Ok(())
     }
 
+    /// The process of the server, if it is ours and runs.
+    pub fn server_pid(&self) -> Option<u32> {
+        match &self.server {
+            Server::Private { running, .. } => running.as_ref().and_then(Cluster::server_pid),
+            Server::External { .. } => None,
+        }
+    }
+
     async fn open() -> anyhow::Result<Self> {
         let Some(url) = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()) else {
             return Self::private(directory("shared")).await;

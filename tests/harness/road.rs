@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use ssf_common::random::{Random as _, SystemRandom};
 
 use crate::processes::{Process, free_port, json};
-use crate::{TestCluster, binaries};
+use crate::{ScratchDatabase, TestCluster, binaries};
 
 /// Everything that runs, and what is needed to talk to it.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Road {
     /// May emit.
     pub producer_token: String,
     // dropped last: processes end before their database and their files
-    _cluster: TestCluster,
+    cluster: TestCluster,
     directory: Directory,
 }
 
@@ -120,7 +120,7 @@ impl Road {
             process.ready(&http).await?;
             receivers.push(RelyingParty { name, method, process });
         }
-        Ok(Self { http, issuer, transmitter, second: None, receivers, producer_token, _cluster: cluster, directory })
+        Ok(Self { http, issuer, transmitter, second: None, receivers, producer_token, cluster, directory })
     }
 
     /// Waits until every receiver has a stream and has seen its verification event.
@@ -174,6 +174,16 @@ impl Road {
     pub fn streams(&self) -> anyhow::Result<Vec<Value>> {
         let lines = self.transmitter.command(&["stream", "list", "--json"])?;
         lines.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    /// A further database on the same server.
+    pub async fn scratch_database(&self, prefix: &str) -> anyhow::Result<ScratchDatabase> {
+        self.cluster.scratch_database(prefix).await
+    }
+
+    /// The process of the PostgreSQL server, if it is ours.
+    pub fn server_pid(&self) -> Option<u32> {
+        self.cluster.server_pid()
     }
 
     /// Stops everything in order: receivers, then the transmitter.

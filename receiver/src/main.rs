@@ -1,1 +1,2 @@
+//! The receiver's program.
 fn main() {}

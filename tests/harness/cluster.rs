@@ -62,6 +62,16 @@ impl TestCluster {
         Self::private(directory(&number().to_string())).await
     }
 
+    /// The server for a program of its own, such as the demo: the one `DATABASE_URL` names, or a private one that goes
+    /// with the value.
+    pub async fn for_a_program() -> anyhow::Result<Self> {
+        sweep_directories();
+        match std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()) {
+            Some(_) => Self::open().await,
+            None => Self::dedicated().await,
+        }
+    }
+
     /// A new, empty database whose name holds `prefix`.
     pub async fn scratch_database(&self, prefix: &str) -> anyhow::Result<ScratchDatabase> {
         self.database(prefix, "template1").await
@@ -113,6 +123,14 @@ impl TestCluster {
             *running = Some(Cluster::start(ClusterOptions::new(data_dir.clone())).await?);
         }
         Ok(())
+    }
+
+    /// The process of the server, if it is ours and runs.
+    pub fn server_pid(&self) -> Option<u32> {
+        match &self.server {
+            Server::Private { running, .. } => running.as_ref().and_then(Cluster::server_pid),
+            Server::External { .. } => None,
+        }
     }
 
     async fn open() -> anyhow::Result<Self> {

@@ -126,7 +126,11 @@ async fn change(
         configure::KeptAuthorization::Keep => None,
         configure::KeptAuthorization::Replace(header) => Some(seal(state, stream.key, header)?),
     };
-    store::configure(&mut tx, stream.key, &wanted, sealed.as_ref().map(Option::as_deref), state.env.now()).await?;
+    let authorization = match &sealed {
+        None => store::StoredAuthorization::Keep,
+        Some(sealed) => store::StoredAuthorization::Replace(sealed.as_deref()),
+    };
+    store::configure(&mut tx, stream.key, &wanted, authorization, state.env.now()).await?;
     tx.commit().await?;
     stream.wanted = wanted;
     Ok(reply(StatusCode::OK, &configuration(state, client, &stream)))
@@ -143,11 +147,16 @@ pub(super) async fn own(
     store::of_client(conn, key, client.key, state.env.now()).await?.ok_or(ApiError::NotFound(NO_STREAM))
 }
 
-/// A JSON body; a caller may have forgotten the content type.
+/// A JSON body; a caller may have forgotten the content type. The error names the place, and a missing member, but
+/// quotes nothing.
 pub(super) fn json_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| {
         let place = format!("line {} column {}", error.line(), error.column());
+        let said = error.to_string();
         ApiError::Invalid(match error.classify() {
+            serde_json::error::Category::Data if said.starts_with("missing field") => {
+                format!("the body lacks a member: {said}")
+            }
             serde_json::error::Category::Data => format!("the body's members are not as specified, at {place}"),
             _ => format!("the body is not JSON, at {place}"),
         })

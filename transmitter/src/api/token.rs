@@ -18,6 +18,7 @@ use super::error::ApiError;
 use crate::client::{ClientId, Digest, Scopes, store};
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "RFC 6749 names them")]
 pub(super) struct Grant {
     grant_type: Option<String>,
     scope: Option<String>,

@@ -90,7 +90,7 @@ pub(super) fn sealing_key(settings: &Settings, env: &Env) -> anyhow::Result<Seal
             BASE64_STANDARD.encode(bytes)
         })?,
     };
-    Ok(SealingKey::parse(&text).context("keys.sealing_key")?)
+    SealingKey::parse(&text).context("keys.sealing_key")
 }
 
 /// The secret in a file only its owner may read; made if it is not there.

@@ -112,16 +112,16 @@ impl Worker for Push {
     async fn tick(&self) -> Result<usize, sqlx::Error> {
         let (busy, counts) = self.in_flight.busy();
         let sending: i64 = counts.iter().copied().map(i64::from).sum();
-        let room = i64::from(self.limits.max_in_flight) - sending;
-        if room <= 0 {
+        let limit = i64::from(self.limits.max_in_flight) - sending;
+        if limit <= 0 {
             return Ok(0);
         }
         let now = self.env.now();
         let lease = LeaseId::new(now, &*self.env.random);
-        let window = i32::try_from(self.limits.window).unwrap_or(i32::MAX);
         let mut conn = self.pool.acquire().await?;
-        let taken =
-            take::push(&mut conn, &busy, &counts, window, room, lease, now, now.plus(self.limits.lease)).await?;
+        let window = i32::try_from(self.limits.window).unwrap_or(i32::MAX);
+        let room = take::Room { busy: &busy, in_flight: &counts, window, limit };
+        let taken = take::push(&mut conn, &room, lease, now, now.plus(self.limits.lease)).await?;
         drop(conn);
         let count = taken.len();
         let this = Arc::new(self.clone());
@@ -137,7 +137,7 @@ fn report(settlement: &Settlement) {
     let (id, stream) = (settlement.id, settlement.stream);
     match &settlement.outcome {
         Outcome::Acknowledged { oddly: false } => {
-            tracing::trace!(delivery.id = %id, stream.id = %stream, "acknowledged")
+            tracing::trace!(delivery.id = %id, stream.id = %stream, "acknowledged");
         }
         Outcome::Acknowledged { oddly: true } => {
             tracing::debug!(delivery.id = %id, stream.id = %stream, "acknowledged with another status than 202");

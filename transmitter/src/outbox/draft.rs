@@ -115,7 +115,7 @@ fn check_txn(txn: Txn) -> Result<Txn, DraftError> {
 }
 
 const DEFAULT_REASON: &str = "decided by the identity provider";
-const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(60);
+const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_mins(1);
 const MAX_TXN: usize = 255;
 
 #[cfg(test)]

@@ -148,14 +148,26 @@ pub(crate) async fn all_of_issuer(conn: &mut PgConnection, issuer: IssuerId) -> 
     Ok(rows.into_iter().map(Stream::from).collect())
 }
 
-/// Writes what the receiver wants now. `authorization` of `None` keeps the stored header; `Some(None)` removes it.
+/// What becomes of the stored authorization header.
+pub(crate) enum StoredAuthorization<'a> {
+    /// It stays.
+    Keep,
+    /// It is replaced, or removed.
+    Replace(Option<&'a [u8]>),
+}
+
+/// Writes what the receiver wants now.
 pub(crate) async fn configure(
     conn: &mut PgConnection,
     key: StreamKey,
     wanted: &Wanted,
-    authorization: Option<Option<&[u8]>>,
+    authorization: StoredAuthorization<'_>,
     now: Timestamp,
 ) -> sqlx::Result<()> {
+    let (replaces, replacement) = match authorization {
+        StoredAuthorization::Keep => (false, None),
+        StoredAuthorization::Replace(sealed) => (true, sealed),
+    };
     sqlx::query!(
         "update stream set events_requested = $2, events_delivered = $3, delivery_method = $4, endpoint_url = $5, description = $6,
                 authorization_sealed = case when $7 then $8 else authorization_sealed end, updated_at = $9
@@ -166,8 +178,8 @@ pub(crate) async fn configure(
         wanted.method.as_str(),
         wanted.endpoint_url.as_deref(),
         wanted.description.as_deref(),
-        authorization.is_some(),
-        authorization.flatten(),
+        replaces,
+        replacement,
         now as _,
     )
     .execute(conn)

@@ -7,17 +7,24 @@ use crate::delivery::{DeliveryId, LeaseId, Taken};
 use crate::issuer::IssuerId;
 use crate::stream::StreamKey;
 
+/// What this process is sending already, and how much it may.
+pub(crate) struct Room<'a> {
+    /// Streams with something on the wire …
+    pub(crate) busy: &'a [StreamKey],
+    /// … and how much each.
+    pub(crate) in_flight: &'a [i32],
+    /// The most to one stream.
+    pub(crate) window: i32,
+    /// The most to be taken now.
+    pub(crate) limit: i64,
+}
+
 /// Takes what is due, fairly: from every enabled push stream at most as many as its window has room for, in order of
 /// lane and fan-out, and never one whose subject has an earlier unsettled delivery on that stream. A stream whose breaker
 /// is open gives one, once its time to probe has come. Rows that another process is taking are passed over.
-///
-/// `busy` and `in_flight` say what this process is sending already.
 pub(crate) async fn push(
     conn: &mut PgConnection,
-    busy: &[StreamKey],
-    in_flight: &[i32],
-    window: i32,
-    limit: i64,
+    room: &Room<'_>,
     lease: LeaseId,
     now: Timestamp,
     lease_ends: Timestamp,
@@ -47,10 +54,10 @@ pub(crate) async fn push(
            returning d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
                      s.timeline_claim, s.endpoint_url, s.authorization_sealed, d.event_type, e.subject, e.payload, e.txn, d.attempts,
                      d.occurred_at, d.recorded_at, d.fanned_out_at, d.first_taken_at as "first_taken_at!""#,
-        busy as _,
-        in_flight,
-        window,
-        limit,
+        room.busy as _,
+        room.in_flight,
+        room.window,
+        room.limit,
         lease as _,
         now as _,
         lease_ends as _,

@@ -1,5 +1,6 @@
 //! End-to-end stories.
 mod inbox;
+mod intake;
 mod management;
 mod rp;
 mod validity;

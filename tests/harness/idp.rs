@@ -244,6 +244,7 @@ impl Idp {
     /// Ticks until nothing is left that is due now.
     pub async fn drain(&self) {
         self.fan_out().await;
+        self.transmitter.push.idle().await;
         while self.push_once().await > 0 {}
     }
 

@@ -1,0 +1,179 @@
+//! What a producer hands in over HTTP, checked at the door against the typed event.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use ssf_common::clock::Timestamp;
+use ssf_common::event::{Detail, Event, EventError, EventType, LocalizedText, Vocabulary};
+use ssf_common::id::Txn;
+use ssf_common::moment::Moment;
+use ssf_common::runtime::Env;
+use ssf_common::subject::{Subject, SubjectError};
+
+use super::{EventId, Lane, NewEvent};
+use crate::issuer::IssuerId;
+
+/// One decision as JSON: `type` (short name or URI), `subject` (RFC 9493), optional `occurred_at` (RFC 3339 or seconds),
+/// `txn`, `lane`; every other member belongs to the event (`reason_admin`, `initiating_entity`, the type's own).
+#[derive(Clone, Debug, Deserialize)]
+pub struct Draft {
+    #[serde(rename = "type")]
+    event_type: String,
+    subject: Value,
+    occurred_at: Option<Moment>,
+    txn: Option<Txn>,
+    lane: Option<Lane>,
+    #[serde(flatten)]
+    members: Map<String, Value>,
+}
+
+impl Draft {
+    /// Checks the draft and gives it an id. The decision is taken to have happened now unless the draft says when; a
+    /// whole second means its last instant, for a tie must not spare a session.
+    pub fn check(self, issuer: IssuerId, vocabulary: &Vocabulary, env: &Env) -> Result<NewEvent, DraftError> {
+        let now = env.now();
+        let event_type = EventType::from_name(&self.event_type, vocabulary).ok_or(DraftError::UnknownType)?;
+        if matches!(event_type, EventType::Verification | EventType::StreamUpdated) {
+            return Err(DraftError::ControlType);
+        }
+        let subject = Subject::parse(&self.subject)?;
+        let mut members = self.members;
+        let occurred = self.occurred_at.or_else(|| stamped(&members));
+        if occurred.is_some_and(|moment| moment.first() > now.plus(CLOCK_TOLERANCE)) {
+            return Err(DraftError::InTheFuture);
+        }
+        let occurred_at = occurred.map_or(now, |moment| moment.last().min(now));
+        complete(&mut members, &event_type, occurred_at);
+        let event = Event::parse(event_type, &Value::Object(members))?;
+        let txn = self.txn.map(check_txn).transpose()?;
+        let event_id = EventId::new(now, &*env.random);
+        Ok(NewEvent {
+            event_id,
+            issuer,
+            stream: None,
+            lane: self.lane.unwrap_or_else(|| Lane::of(&event.event_type)),
+            event_type: event.event_type.uri(vocabulary).to_owned(),
+            subject: subject.to_value(),
+            txn: txn.unwrap_or_else(|| Txn(event_id.to_string())),
+            payload: event.to_payload(),
+            occurred_at,
+        })
+    }
+}
+
+/// Why a draft is not an event. The texts go to the producer and never quote a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DraftError {
+    /// Not a known short name and not a URI.
+    #[error("`type` is neither a known short name (such as session-revoked) nor a URI")]
+    UnknownType,
+    /// A type that only the transmitter itself sends.
+    #[error("`type` is a control event, which the transmitter sends by itself")]
+    ControlType,
+    /// The subject is not valid.
+    #[error("`subject` is not valid: {0}")]
+    Subject(#[from] SubjectError),
+    /// The members are not those of the type.
+    #[error("the event is not valid: {0}")]
+    Event(#[from] EventError),
+    /// It has not happened yet.
+    #[error("`occurred_at` lies more than 60 s in the future")]
+    InTheFuture,
+    /// Too long, empty, or not text.
+    #[error("`txn` must be 1 to {MAX_TXN} printable ASCII characters")]
+    Txn,
+}
+
+/// What the text of the standards asks every event of its family to have, where the producer left it out:
+/// `event_timestamp` in whole seconds (widely deployed receivers decode an integer), and for CAEP a `reason_admin`
+/// (CAEP interop §2.4).
+pub(crate) fn complete(members: &mut Map<String, Value>, event_type: &EventType, occurred_at: Timestamp) {
+    let is_caep = event_type.uri(&Vocabulary::default()).contains("/secevent/caep/");
+    let is_stamped = is_caep || matches!(event_type, EventType::Revalidate | EventType::CredentialCompromise);
+    if is_stamped && !members.contains_key("event_timestamp") {
+        members.insert("event_timestamp".to_owned(), occurred_at.unix_seconds().into());
+    }
+    if is_caep && !members.contains_key("reason_admin") {
+        members.insert("reason_admin".to_owned(), LocalizedText::english(DEFAULT_REASON).to_value());
+    }
+}
+
+/// The members of a stored event as they go out.
+pub(crate) fn outgoing(event_type: EventType, payload: &Value, occurred_at: Timestamp) -> Result<Event, EventError> {
+    let mut members = payload.as_object().cloned().unwrap_or_default();
+    complete(&mut members, &event_type, occurred_at);
+    let event = Event::parse(event_type, &Value::Object(members))?;
+    Ok(if matches!(event.detail, Detail::Other(_)) { event } else { event.with_whole_second_timestamp() })
+}
+
+fn stamped(members: &Map<String, Value>) -> Option<Moment> {
+    members.get("event_timestamp").and_then(Value::as_number).and_then(Moment::from_number)
+}
+
+fn check_txn(txn: Txn) -> Result<Txn, DraftError> {
+    let is_fit = (1..=MAX_TXN).contains(&txn.as_str().len()) && txn.as_str().bytes().all(|b| (0x20..0x7f).contains(&b));
+    if is_fit { Ok(txn) } else { Err(DraftError::Txn) }
+}
+
+const DEFAULT_REASON: &str = "decided by the identity provider";
+const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(60);
+const MAX_TXN: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+    use ssf_common::clock::ManualClock;
+    use ssf_common::random::SeededRandom;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_millis(1_795_000_000_250);
+
+    fn check(draft: Value) -> Result<NewEvent, DraftError> {
+        let random = Arc::new(SeededRandom::new(1));
+        let env = Env { clock: Arc::new(ManualClock::new(NOW)), random };
+        let issuer = IssuerId::new(NOW, &*env.random);
+        serde_json::from_value::<Draft>(draft).unwrap().check(issuer, &Vocabulary::default(), &env)
+    }
+
+    #[test]
+    fn a_short_draft_is_completed_into_an_interoperable_event() {
+        let event = check(json!({"type": "session-revoked", "subject": {"format": "opaque", "id": "s1"}})).unwrap();
+        assert_eq!((event.lane, event.occurred_at), (Lane::Urgent, NOW));
+        assert_eq!(event.txn.as_str(), event.event_id.to_string());
+        insta::assert_json_snapshot!(event.payload, @r#"
+        {
+          "event_timestamp": 1795000000,
+          "reason_admin": {
+            "en": "decided by the identity provider"
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_whole_second_means_its_last_instant_but_never_later_than_now() {
+        let at = |when: Value| check(json!({"type": "revalidate", "subject": {"format": "opaque", "id": "s"}, "occurred_at": when}));
+        assert_eq!(at(json!(1_794_999_999)).unwrap().occurred_at.unix_micros(), 1_794_999_999_999_999);
+        assert_eq!(at(json!(1_795_000_000)).unwrap().occurred_at, NOW);
+        assert_eq!(at(json!("2026-11-18T00:26:40.100Z")).unwrap().occurred_at.unix_millis() % 1_000, 100);
+        assert_eq!(at(json!(1_795_000_100)), Err(DraftError::InTheFuture));
+    }
+
+    #[test]
+    fn what_is_not_an_event_is_refused_with_the_member_named() {
+        let subject = json!({"format": "opaque", "id": "s"});
+        let refused = [
+            (json!({"type": "session-revokd", "subject": subject}), "`type`"),
+            (json!({"type": "verification", "subject": subject}), "`type`"),
+            (json!({"type": "session-revoked", "subject": {"format": "email"}}), "`subject`"),
+            (json!({"type": "credential-change", "subject": subject}), "the event"),
+            (json!({"type": "session-revoked", "subject": subject, "txn": ""}), "`txn`"),
+        ];
+        for (draft, start) in refused {
+            let said = check(draft).unwrap_err().to_string();
+            assert!(said.starts_with(start), "{said}");
+        }
+    }
+}

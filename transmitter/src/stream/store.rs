@@ -1,0 +1,239 @@
+//! SQL of streams.
+
+use sqlx::PgConnection;
+use ssf_common::clock::Timestamp;
+use ssf_common::event::StreamStatus;
+use ssf_common::protocol::DeliveryMethod;
+
+use super::{Stream, StreamKey, Wanted};
+use crate::client::ClientKey;
+use crate::issuer::IssuerId;
+
+/// A stream's row as the macros read it.
+struct Row {
+    key: StreamKey,
+    issuer_id: IssuerId,
+    client: ClientKey,
+    audience: Vec<String>,
+    status: String,
+    status_reason: Option<String>,
+    delivery_method: String,
+    endpoint_url: Option<String>,
+    events_requested: Option<Vec<String>>,
+    events_delivered: Vec<String>,
+    description: Option<String>,
+    algorithm: String,
+    min_verification_interval_s: i32,
+    inactivity_timeout_s: Option<i32>,
+    created_at: Timestamp,
+}
+
+impl From<Row> for Stream {
+    fn from(row: Row) -> Self {
+        Self {
+            key: row.key,
+            issuer_id: row.issuer_id,
+            client: row.client,
+            audience: row.audience,
+            status: row.status.parse().expect("a CHECK allows only the three statuses"),
+            status_reason: row.status_reason,
+            wanted: Wanted {
+                events_requested: row.events_requested,
+                events_delivered: row.events_delivered,
+                method: if row.delivery_method == "push" { DeliveryMethod::Push } else { DeliveryMethod::Poll },
+                endpoint_url: row.endpoint_url,
+                description: row.description,
+            },
+            algorithm: row.algorithm.parse().expect("a CHECK allows only the four algorithms"),
+            min_verification_interval_s: u32::try_from(row.min_verification_interval_s).unwrap_or(0),
+            inactivity_timeout_s: row.inactivity_timeout_s.and_then(|s| u32::try_from(s).ok()),
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// Adds a stream unless its client has as many as it may; the client's row is locked, so two requests cannot both be
+/// the last one allowed. `false` if it has.
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    stream: &Stream,
+    max_streams: u32,
+    authorization_sealed: Option<&[u8]>,
+) -> sqlx::Result<bool> {
+    let has = sqlx::query_scalar!(
+        r#"with owner as (select id from client where id = $1 for update)
+           select count(s.id) as "count!" from owner left join stream s on s.client_id = owner.id"#,
+        stream.client as _,
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    if has >= i64::from(max_streams) {
+        return Ok(false);
+    }
+    sqlx::query!(
+        "insert into stream (id, issuer_id, client_id, audience, status, delivery_method, endpoint_url, authorization_sealed,
+             events_requested, events_delivered, description, algorithm, min_verification_interval_s, inactivity_timeout_s,
+             last_activity_at, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $15)",
+        stream.key as _,
+        stream.issuer_id as _,
+        stream.client as _,
+        &stream.audience,
+        stream.status.as_str(),
+        stream.wanted.method.as_str(),
+        stream.wanted.endpoint_url.as_deref(),
+        authorization_sealed,
+        stream.wanted.events_requested.as_deref() as _,
+        &stream.wanted.events_delivered,
+        stream.wanted.description.as_deref(),
+        stream.algorithm.as_str(),
+        i32::try_from(stream.min_verification_interval_s).unwrap_or(i32::MAX),
+        stream.inactivity_timeout_s.and_then(|s| i32::try_from(s).ok()),
+        stream.created_at as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(true)
+}
+
+/// The stream, if it is this client's; the call counts as activity (§8.1.1, `inactivity_timeout`).
+pub(crate) async fn of_client(conn: &mut PgConnection, key: StreamKey, client: ClientKey, now: Timestamp) -> sqlx::Result<Option<Stream>> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"update stream set last_activity_at = greatest(last_activity_at, $3) where id = $1 and client_id = $2
+           returning id as "key: StreamKey", issuer_id as "issuer_id: IssuerId", client_id as "client: ClientKey", audience, status,
+                  status_reason, delivery_method, endpoint_url, events_requested, events_delivered, description, algorithm,
+                  min_verification_interval_s, inactivity_timeout_s, created_at"#,
+        key as _,
+        client as _,
+        now as _,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(Stream::from))
+}
+
+/// All streams of a client, oldest first.
+pub(crate) async fn all_of_client(conn: &mut PgConnection, client: ClientKey) -> sqlx::Result<Vec<Stream>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id as "key: StreamKey", issuer_id as "issuer_id: IssuerId", client_id as "client: ClientKey", audience, status,
+                  status_reason, delivery_method, endpoint_url, events_requested, events_delivered, description, algorithm,
+                  min_verification_interval_s, inactivity_timeout_s, created_at
+             from stream where client_id = $1 order by created_at, id"#,
+        client as _,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Stream::from).collect())
+}
+
+/// All streams of an issuer, oldest first.
+pub(crate) async fn all_of_issuer(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<Stream>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id as "key: StreamKey", issuer_id as "issuer_id: IssuerId", client_id as "client: ClientKey", audience, status,
+                  status_reason, delivery_method, endpoint_url, events_requested, events_delivered, description, algorithm,
+                  min_verification_interval_s, inactivity_timeout_s, created_at
+             from stream where issuer_id = $1 order by created_at, id"#,
+        issuer as _,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Stream::from).collect())
+}
+
+/// Writes what the receiver wants now. `authorization` of `None` keeps the stored header; `Some(None)` removes it.
+pub(crate) async fn configure(
+    conn: &mut PgConnection,
+    key: StreamKey,
+    wanted: &Wanted,
+    authorization: Option<Option<&[u8]>>,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update stream set events_requested = $2, events_delivered = $3, delivery_method = $4, endpoint_url = $5, description = $6,
+                authorization_sealed = case when $7 then $8 else authorization_sealed end, updated_at = $9
+          where id = $1",
+        key as _,
+        wanted.events_requested.as_deref() as _,
+        &wanted.events_delivered,
+        wanted.method.as_str(),
+        wanted.endpoint_url.as_deref(),
+        wanted.description.as_deref(),
+        authorization.is_some(),
+        authorization.flatten(),
+        now as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes the stream. What still waited is recorded as discarded.
+pub(crate) async fn delete(conn: &mut PgConnection, key: StreamKey, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
+                error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at)
+         select d.id, $2, d.seq, d.issuer_id, d.stream_id, d.event_id, d.event_type, s.delivery_method, d.lane, 'discarded',
+                'stream_deleted', d.attempts, d.occurred_at, d.recorded_at, d.fanned_out_at, d.first_taken_at
+           from delivery d join stream s on s.id = d.stream_id where d.stream_id = $1",
+        key as _,
+        now as _,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!("delete from stream where id = $1", key as _).execute(conn).await?;
+    Ok(())
+}
+
+/// Takes the right to one verification request; `Err(seconds)` to wait if the receiver is faster than its interval
+/// (§8.1.4.2), counted per stream.
+pub(crate) async fn take_verification(conn: &mut PgConnection, key: StreamKey, now: Timestamp) -> sqlx::Result<Result<(), u64>> {
+    let taken = sqlx::query!(
+        "update stream set last_verification_at = $2 where id = $1
+            and (last_verification_at is null or last_verification_at + make_interval(secs => min_verification_interval_s) <= $2)",
+        key as _,
+        now as _,
+    )
+    .execute(&mut *conn)
+    .await?;
+    if taken.rows_affected() == 1 {
+        return Ok(Ok(()));
+    }
+    let free_at = sqlx::query_scalar!(
+        r#"select last_verification_at + make_interval(secs => min_verification_interval_s) as "at: Timestamp" from stream where id = $1"#,
+        key as _,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(Err(free_at.flatten().map_or(1, |at| at.since(now).as_secs() + 1)))
+}
+
+/// What fan-out must know of a stream.
+pub(crate) struct Subscription {
+    pub(crate) key: StreamKey,
+    pub(crate) issuer_id: IssuerId,
+    pub(crate) status: StreamStatus,
+    pub(crate) method: DeliveryMethod,
+    pub(crate) events_delivered: Vec<String>,
+}
+
+/// The streams that hold or send: enabled and paused ones.
+pub(crate) async fn subscriptions(conn: &mut PgConnection, issuers: &[IssuerId]) -> sqlx::Result<Vec<Subscription>> {
+    let rows = sqlx::query!(
+        r#"select id as "key: StreamKey", issuer_id as "issuer_id: IssuerId", status, delivery_method, events_delivered
+             from stream where issuer_id = any($1) and status <> 'disabled' order by id"#,
+        issuers as _,
+    )
+    .fetch_all(conn)
+    .await?;
+    let subscriptions = rows.into_iter().map(|row| Subscription {
+        key: row.key,
+        issuer_id: row.issuer_id,
+        status: row.status.parse().expect("a CHECK allows only the three statuses"),
+        method: if row.delivery_method == "push" { DeliveryMethod::Push } else { DeliveryMethod::Poll },
+        events_delivered: row.events_delivered,
+    });
+    Ok(subscriptions.collect())
+}

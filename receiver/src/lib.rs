@@ -6,6 +6,7 @@
 //! acknowledged; a question enters at [`api`] and leaves as a verdict of [`validity`].
 
 pub mod api;
+pub mod config;
 pub mod cutoff;
 pub mod inbox;
 pub mod session;

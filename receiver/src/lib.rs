@@ -13,3 +13,9 @@ pub mod session;
 pub mod timeline;
 pub mod upstream;
 pub mod validity;
+
+/// The schema that holds everything of ours; objects are named without it, the connection's search path finds them.
+pub const SCHEMA: &str = "ssf_receiver";
+
+/// What makes and renews that schema.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/receiver");

@@ -1,1 +1,4 @@
-fn main() {}
+//! End-to-end stories.
+mod inbox;
+mod rp;
+mod validity;

@@ -17,7 +17,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         match axum::Json::from_request(request, state).await {
             Ok(axum::Json(body)) => Ok(Self(body)),
-            Err(JsonRejection::JsonDataError(error)) => Err(ApiError::InvalidRequest(without_preface(&error.body_text()))),
+            Err(JsonRejection::JsonDataError(error)) => {
+                Err(ApiError::InvalidRequest(without_preface(&error.body_text())))
+            }
             Err(error) => Err(ApiError::Unreadable(error.status(), error.body_text())),
         }
     }

@@ -22,10 +22,7 @@ pub(super) struct Since {
 }
 
 /// The [`Report`].
-pub(super) async fn latency(
-    State(api): State<ApiState>,
-    Asked(asked): Asked<Since>,
-) -> Result<Json<Report>, ApiError> {
+pub(super) async fn latency(State(api): State<ApiState>, Asked(asked): Asked<Since>) -> Result<Json<Report>, ApiError> {
     let now = api.env.now();
     let since = asked.since.as_deref().map_or_else(|| Ok(now.minus(Duration::from_hours(1))), time)?;
     Ok(Json(report(&api.pool, since, asked.upstream.as_deref(), now).await?))

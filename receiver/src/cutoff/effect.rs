@@ -1,6 +1,8 @@
 //! What each inbound event becomes (the table of design §7): a pure function of the event.
 
-use ssf_common::event::{ChangeDirection, ChangeType, ComplianceStatus, Detail, Event, EventType, RiskLevel, StreamStatus};
+use ssf_common::event::{
+    ChangeDirection, ChangeType, ComplianceStatus, Detail, Event, EventType, RiskLevel, StreamStatus,
+};
 
 use super::registers::Cut;
 

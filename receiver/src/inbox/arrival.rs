@@ -7,6 +7,7 @@ use ssf_common::set::{Refusal, Timeline, VerifiedSet};
 
 use super::Context;
 use crate::cutoff::{Effect, Registers, decided, effect_of};
+use crate::session::describe::CLOCKS_DIFFER_BY;
 use crate::session::{Keyring, SubjectKey};
 use crate::upstream::{Method, UpstreamId};
 
@@ -27,27 +28,23 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    /// Decides what the SET becomes. Refused are a `jti`, `txn` or event type that PostgreSQL could not hold as text
-    /// or index, and a subject with more aliases than anybody has.
+    /// Decides what the SET becomes. Refused are an event type that PostgreSQL cannot hold as text, and a subject with
+    /// more aliases than anybody has.
     pub(super) fn of(set: VerifiedSet, context: &Context, keyring: &Keyring) -> Result<Self, Refusal> {
         let claims = set.into_claims();
         let event_type = claims.event.event_type.name();
-        let texts =
-            [("jti", Some(claims.jti.as_str())), ("txn", claims.txn.as_ref().map(Txn::as_str)), ("events", Some(event_type))];
-        for (claim, text) in texts {
-            if text.is_some_and(|text| text.len() > MAX_TEXT || text.contains('\0')) {
-                return Err(Refusal::MalformedClaim(claim));
-            }
+        if event_type.contains('\0') {
+            return Err(Refusal::MalformedClaim("events"));
         }
         let decided = decided(&claims);
         let effect = storable(effect_of(&claims.event));
         let marks = match effect.cut() {
             None => Vec::new(),
             Some(cut) => {
+                // Never later than the arrival by more than clocks may differ: it would outlive what comes after it.
                 let registers = Registers::of(cut, decided, context.received_at.plus(CLOCKS_DIFFER_BY));
-                let keys = keyring
-                    .of_event(&claims.iss, &claims.sub_id)
-                    .map_err(|_| Refusal::MalformedClaim("sub_id"))?;
+                let keys =
+                    keyring.of_event(&claims.iss, &claims.sub_id).map_err(|_| Refusal::MalformedClaim("sub_id"))?;
                 keys.into_iter().map(|key| (key, registers)).collect()
             }
         };
@@ -93,7 +90,5 @@ fn storable(effect: Effect) -> Effect {
     }
 }
 
-/// Longer texts do not fit an index row (2,704 bytes) together with the rest.
+/// Longer reasons are of no use to anybody.
 const MAX_TEXT: usize = 1_024;
-/// No cut-off is later than the arrival by more than the clocks of two companies may differ.
-const CLOCKS_DIFFER_BY: std::time::Duration = std::time::Duration::from_secs(60);

@@ -16,8 +16,8 @@ mod store;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use applied::BatchId;
 pub use applied::AppliedLog;
+use applied::BatchId;
 use arrival::Arrival;
 pub use refused::Refused;
 use sqlx::PgPool;
@@ -94,10 +94,10 @@ impl Inbox {
     /// An inbox on this pool. Must be called inside a tokio runtime; [`Inbox::applied_log`] wants to be run beside it.
     pub fn new(pool: PgPool, env: Env, keyring: Keyring) -> Self {
         let applied = Arc::new(AppliedLog::new(pool.clone()));
-        let batches = Batches { pool: pool.clone(), env, applied: Arc::clone(&applied) };
+        let runner = Batches { pool: pool.clone(), env, applied: Arc::clone(&applied) };
         let batcher = Batcher::new(MAX_BATCH, MAX_WAITING, move |arrivals| {
-            let batches = batches.clone();
-            async move { batches.run(arrivals).await }
+            let runner = runner.clone();
+            async move { runner.run(arrivals).await }
         });
         Self { batcher, pool, keyring, applied }
     }

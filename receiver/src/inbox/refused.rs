@@ -87,7 +87,9 @@ mod tests {
     #[test]
     fn an_address_a_long_text_and_nonsense_are_not() {
         let long = format!(r#"{{"jti":"{}"}}"#, "a".repeat(129));
-        for raw in [&jws(r#"{"jti":"alice@example.com"}"#), &jws(&long), &jws(r#"{"jti":7}"#), &b"\xff.\xff.\xff".to_vec()] {
+        for raw in
+            [&jws(r#"{"jti":"alice@example.com"}"#), &jws(&long), &jws(r#"{"jti":7}"#), &b"\xff.\xff.\xff".to_vec()]
+        {
             assert_eq!(remembered(raw), None);
         }
     }

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
+use ssf_common::id::Txn;
 
 use super::applied::BatchId;
 use super::arrival::Arrival;
@@ -44,6 +45,7 @@ impl Answer {
 /// Several processes may do this at once. SETs are claimed in the order of their ids, then the one row of `feed` is
 /// taken, then cut-offs in the order of their keys; and each step reads the whole of the one before it (an aggregate
 /// or a sort) before it takes its first lock. So no two statements ever wait for each other.
+#[expect(clippy::too_many_lines, reason = "one statement, which is the point of it")]
 pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Vec<Answer>, sqlx::Error> {
     let (rows, marks) = (Rows::of(batch.arrivals), Marks::of(batch.arrivals));
     let (applied_ids, applied_ats): (Vec<BatchId>, Vec<Timestamp>) = batch.applied.iter().copied().unzip();
@@ -278,7 +280,7 @@ impl<'a> Rows<'a> {
             rows.upstream_id.push(arrival.upstream_id);
             rows.jti.push(arrival.jti.as_str());
             rows.event_type.push(&arrival.event_type);
-            rows.txn.push(arrival.txn.as_ref().map(|txn| txn.as_str()));
+            rows.txn.push(arrival.txn.as_ref().map(Txn::as_str));
             rows.method.push(arrival.method.as_str());
             rows.effect.push(arrival.effect.as_str());
             rows.occurred_at.push(arrival.timeline.map(|t| t.occurred));

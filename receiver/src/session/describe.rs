@@ -4,6 +4,7 @@
 //! are turned into keys and forgotten.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -96,7 +97,7 @@ impl DescriptionError {
     }
 
     /// A subject's own error names a path from the subject on; ours begins at the member it stands in.
-    fn of_subject(member: &str, error: SubjectError) -> Self {
+    fn of_subject(member: &str, error: &SubjectError) -> Self {
         let member = if error.member == "sub_id" { member.to_owned() } else { format!("{member}.{}", error.member) };
         Self { member, fault: Fault::Subject(error.fault) }
     }
@@ -115,9 +116,8 @@ impl Description {
                 return Err(DescriptionError::new(member, Fault::Twice));
             }
         }
-        let keys = keyring
-            .of_session(&self.issuer, &members)
-            .map_err(|e| DescriptionError::new("subject", e.into()))?;
+        let keys =
+            keyring.of_session(&self.issuer, &members).map_err(|e| DescriptionError::new("subject", e.into()))?;
         not_in_the_future("origin", self.origin, now)?;
         if let Some(validated) = self.validated {
             not_in_the_future("validated", validated, now)?;
@@ -149,7 +149,7 @@ fn subject_members(given: &Value) -> Result<Members, DescriptionError> {
         let fault = Fault::Shape("a subject identifier (RFC 9493) or a list of simple ones");
         return Err(DescriptionError::new(member, fault));
     }
-    match Subject::parse(given).map_err(|e| DescriptionError::of_subject(member, e))? {
+    match Subject::parse(given).map_err(|e| DescriptionError::of_subject(member, &e))? {
         Subject::Simple(simple) => Ok(Members::from([("user".to_owned(), flattened(simple))])),
         Subject::Complex(complex) => {
             Ok(complex.members().iter().map(|(name, simple)| (name.clone(), flattened(simple.clone()))).collect())
@@ -172,9 +172,7 @@ fn simple(member: &'static str, given: &Value) -> Result<Vec<Simple>, Descriptio
     match given {
         Value::String(id) if id.is_empty() => Err(DescriptionError::new(member, Fault::Empty)),
         Value::String(id) if member != "subject" => Ok(vec![Simple::Opaque { id: id.clone() }]),
-        Value::Object(_) => Simple::parse(given)
-            .map(flattened)
-            .map_err(|e| DescriptionError::of_subject(member, e)),
+        Value::Object(_) => Simple::parse(given).map(flattened).map_err(|e| DescriptionError::of_subject(member, &e)),
         _ if member == "subject" => {
             Err(DescriptionError::new(member, Fault::Shape("a simple subject identifier (RFC 9493) in each place")))
         }
@@ -193,4 +191,82 @@ fn flattened(simple: Simple) -> Vec<Simple> {
     }
 }
 
-const CLOCKS_DIFFER_BY: std::time::Duration = std::time::Duration::from_secs(60);
+/// A time told to us may be ahead of our clock by this much.
+pub const CLOCKS_DIFFER_BY: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_795_000_000);
+
+    fn read(mut body: Value) -> Result<Described, String> {
+        let defaults = json!({"issuer": "https://idp.example", "origin": 1_794_999_000});
+        for (member, value) in defaults.as_object().unwrap() {
+            body.as_object_mut().unwrap().entry(member).or_insert(value.clone());
+        }
+        let description: Description = serde_json::from_value(body).map_err(|e| e.to_string())?;
+        description.read(&Keyring::new(SecretString::from("root")), NOW).map_err(|e| e.to_string())
+    }
+
+    fn mail() -> Value {
+        json!({"format": "email", "email": "alice@example.com"})
+    }
+
+    #[test]
+    fn members_may_be_given_beside_the_subject_or_in_it() {
+        let beside =
+            read(json!({"subject": mail(), "session": "s", "device": {"format": "opaque", "id": "d"}})).unwrap();
+        let within = json!({"format": "complex", "user": mail(), "session": {"format": "opaque", "id": "s"},
+                            "device": {"format": "opaque", "id": "d"}});
+        assert_eq!(beside.keys, read(json!({"subject": within})).unwrap().keys);
+        assert_eq!(beside.keys.len(), 7 + 3);
+    }
+
+    #[test]
+    fn several_identifiers_of_one_user_may_be_a_list_or_aliases() {
+        let sub = json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "7"});
+        let list = read(json!({"subject": [mail(), sub]})).unwrap();
+        let aliases = read(json!({"subject": {"format": "aliases", "identifiers": [mail(), sub]}})).unwrap();
+        assert_eq!((list.keys.len(), &list.keys), (4, &aliases.keys));
+    }
+
+    #[test]
+    fn times_default_to_the_origin_and_the_binding_to_bearer() {
+        let told = read(json!({"subject": mail()})).unwrap();
+        assert_eq!(told.assertions.origin, told.assertions.validated);
+        assert_eq!((told.expires_at, told.binding), (None, Binding::Bearer));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_member_and_never_quoted() {
+        let canary = "alice@example.com";
+        let wrong = [
+            (json!({"subject": canary}), "subject: must be"),
+            (json!({"subject": [canary]}), "subject: must be"),
+            (json!({"subject": []}), "subject: must not be empty"),
+            (json!({"subject": {"format": "email", "email": {"at": canary}}}), "subject.email: "),
+            (json!({"subject": mail(), "device": {"format": "email", "email": 7}}), "device.email: "),
+            (json!({"subject": mail(), "device": 7}), "device: must be text"),
+            (json!({"subject": mail(), "session": ""}), "session: must not be empty"),
+            (
+                json!({"subject": {"format": "complex", "user": mail(), "tenant": mail()}, "tenant": "t"}),
+                "tenant: the subject has",
+            ),
+            (json!({"subject": mail(), "origin": 1_795_000_061}), "origin: lies in the future"),
+            (json!({"subject": mail(), "validated": 1_795_000_061}), "validated: lies in the future"),
+            (json!({"subject": mail(), "surprise": 1}), "unknown field `surprise`"),
+            (
+                json!({"subject": (0..40).map(|n| json!({"format": "opaque", "id": n.to_string()})).collect::<Vec<_>>()}),
+                "subject: 80 combinations",
+            ),
+        ];
+        for (body, expected) in wrong {
+            let error = read(body.clone()).unwrap_err();
+            assert!(error.starts_with(expected) && !error.contains(canary), "{body}: {error}");
+        }
+    }
+}

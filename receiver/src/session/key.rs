@@ -50,12 +50,14 @@ impl Keyring {
             Subject::Simple(simple) => identifiers(simple).into_iter().map(|one| vec![("", one)]).collect(),
             Subject::Complex(complex) => {
                 let members = complex.members();
-                let found =
-                    members.values().map(|one| identifiers(one).len()).fold(1, |product: usize, n| product.saturating_mul(n));
+                let found = members
+                    .values()
+                    .map(|one| identifiers(one).len())
+                    .fold(1, |product: usize, n| product.saturating_mul(n));
                 within_bounds(found)?;
-                members.iter().fold(vec![Vec::new()], |so_far, (member, simple)| {
-                    extended(&so_far, member, &identifiers(simple))
-                })
+                members
+                    .iter()
+                    .fold(vec![Vec::new()], |so_far, (member, simple)| extended(&so_far, member, &identifiers(simple)))
             }
         };
         within_bounds(conjunctions.len())?;
@@ -137,3 +139,107 @@ fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
 /// A session may have no more keys than this, nor an event.
 pub const MAX_KEYS: usize = 64;
 const PURPOSE: &[u8] = b"ssf-receiver subject key 1\0";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn keyring() -> Keyring {
+        Keyring::new(SecretString::from("a root secret of the tests"))
+    }
+
+    fn event(issuer: &str, subject: &Value) -> Vec<SubjectKey> {
+        keyring().of_event(&issuer.into(), &Subject::parse(subject).unwrap()).unwrap()
+    }
+
+    fn opaque(id: &str) -> Simple {
+        Simple::Opaque { id: id.to_owned() }
+    }
+
+    fn members(of: &[(&str, &[&str])]) -> Members {
+        of.iter().map(|(name, ids)| ((*name).to_owned(), ids.iter().map(|id| opaque(id)).collect())).collect()
+    }
+
+    #[test]
+    fn a_session_is_known_by_every_conjunction_of_its_members_and_by_every_identifier_alone() {
+        let session = keyring()
+            .of_session(
+                &"https://idp.example".into(),
+                &members(&[("user", &["u", "v"]), ("device", &["d"]), ("session", &["s"])]),
+            )
+            .unwrap();
+        let bare = |id: &str| json!({"format": "opaque", "id": id});
+        let names = [
+            bare("u"),
+            bare("v"),
+            bare("d"),
+            bare("s"),
+            json!({"format": "complex", "user": bare("u")}),
+            json!({"format": "complex", "user": bare("v")}),
+            json!({"format": "complex", "device": bare("d")}),
+            json!({"format": "complex", "session": bare("s")}),
+            json!({"format": "complex", "user": bare("u"), "device": bare("d")}),
+            json!({"format": "complex", "user": bare("v"), "device": bare("d")}),
+            json!({"format": "complex", "user": bare("u"), "session": bare("s")}),
+            json!({"format": "complex", "user": bare("v"), "session": bare("s")}),
+            json!({"format": "complex", "session": bare("s"), "device": bare("d")}),
+            json!({"format": "complex", "user": bare("u"), "session": bare("s"), "device": bare("d")}),
+            json!({"format": "complex", "user": bare("v"), "session": bare("s"), "device": bare("d")}),
+        ];
+        let expected: BTreeSet<_> = names.iter().flat_map(|name| event("https://idp.example", name)).collect();
+        assert_eq!(expected.len(), names.len());
+        assert_eq!(session, expected.into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_same_names_in_other_places_are_other_keys() {
+        let bare = |id: &str| json!({"format": "opaque", "id": id});
+        let keys: Vec<_> = [
+            ("https://idp.example", json!({"format": "complex", "user": bare("a"), "device": bare("b")})),
+            ("https://idp.example", json!({"format": "complex", "user": bare("b"), "device": bare("a")})),
+            ("https://idp.example", json!({"format": "complex", "user": bare("ab")})),
+            ("https://idp.example", bare("ab")),
+            ("https://other.example", bare("ab")),
+            ("https://idp.example", json!({"format": "email", "email": "ab@example.com"})),
+        ]
+        .iter()
+        .flat_map(|(issuer, subject)| event(issuer, subject))
+        .collect();
+        assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), 6);
+    }
+
+    #[test]
+    fn an_event_with_aliases_is_known_by_each_of_them() {
+        let (mail, sub) = (
+            json!({"format": "email", "email": "a@example.com"}),
+            json!({"format": "iss_sub", "iss": "https://idp.example", "sub": "1"}),
+        );
+        let aliases = json!({"format": "aliases", "identifiers": [mail, sub]});
+        let one_by_one: BTreeSet<_> = [&mail, &sub].into_iter().flat_map(|s| event("https://idp.example", s)).collect();
+        assert_eq!(event("https://idp.example", &aliases), one_by_one.into_iter().collect::<Vec<_>>());
+        let complex = json!({"format": "complex", "user": aliases, "tenant": {"format": "opaque", "id": "t"}});
+        assert_eq!(event("https://idp.example", &complex).len(), 2);
+    }
+
+    #[test]
+    fn keys_never_change_from_one_version_to_the_next() {
+        // They stand in databases: if this fails, every stored session is lost.
+        let key = event("https://idp.example", &json!({"format": "email", "email": "a@example.com"}));
+        // HMAC-SHA-256 twice, computed once with Python's hmac.
+        let expected = u128::from_be_bytes(key[0].0);
+        assert_eq!(format!("{expected:032x}"), "1f0067f17ccf4bc808288233198a9c12");
+    }
+
+    #[test]
+    fn more_keys_than_the_bound_are_refused_before_they_are_made() {
+        let many: Vec<String> = (0..40).map(|n| n.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let refused = keyring().of_session(&"https://idp.example".into(), &members(&[("user", &many)])).unwrap_err();
+        assert_eq!(refused, TooManyKeys { found: 80 });
+        let everything: Vec<(String, &[&str])> = (0..32).map(|n| (format!("m{n}"), many.as_slice())).collect();
+        let everything: Vec<(&str, &[&str])> = everything.iter().map(|(name, ids)| (name.as_str(), *ids)).collect();
+        assert!(keyring().of_session(&"https://idp.example".into(), &members(&everything)).is_err());
+    }
+}

@@ -1,12 +1,14 @@
 //! Asking: a session by its name, or a session or token by its description. Called by the API.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgPool;
 use ssf_common::clock::Timestamp;
 use ssf_common::runtime::Env;
 
-use super::store::{self, Asked};
+use super::store::{self, Asked, Found};
 use super::verdict::{Asserted, Reason, Verdict, evaluate};
-use crate::session::{Assertions, Described, Sid};
+use crate::session::{Described, Sid};
 
 /// Answers questions about validity from the database.
 #[derive(Clone, Debug)]
@@ -48,12 +50,17 @@ impl Validity {
 
     /// The verdict on one session or token.
     pub async fn check(&self, question: &Question) -> Result<Answer, ValidityError> {
-        let answers = self.check_all(std::slice::from_ref(question)).await?;
-        Ok(answers.into_iter().next().expect("as many answers as questions, and there was one"))
+        let (as_of, found) = self.look_up(std::slice::from_ref(question)).await?;
+        Ok(answer(question, found.get(&0), as_of))
     }
 
     /// The verdicts on all of these, on one snapshot, in their order.
     pub async fn check_all(&self, questions: &[Question]) -> Result<Vec<Answer>, ValidityError> {
+        let (as_of, found) = self.look_up(questions).await?;
+        Ok((0..).zip(questions).map(|(place, question)| answer(question, found.get(&place), as_of)).collect())
+    }
+
+    async fn look_up(&self, questions: &[Question]) -> Result<(Timestamp, BTreeMap<i32, Found>), ValidityError> {
         let mut asked = Asked::default();
         for (place, question) in (0..).zip(questions) {
             match question {
@@ -64,27 +71,28 @@ impl Validity {
                 }
             }
         }
-        // Before the snapshot, so that the answer never claims to know more than it does.
+        let mut db = self.pool.acquire().await?;
+        // Before the snapshot, so that no answer claims to know more than it does.
         let as_of = self.env.now();
-        let found = store::look_up(&mut *self.pool.acquire().await?, &asked).await?;
-        let answers = (0..).zip(questions).map(|(place, question)| {
-            let found = found.get(&place);
-            let (asserted, unknown) = match question {
-                Question::Named(_) => (found.and_then(|f| f.session), Reason::NotRegistered),
-                Question::Described(described) => (found.map(|_| Asserted::from(described)), Reason::UnknownIssuer),
-            };
-            let standing = found.map(|f| f.standing).unwrap_or_default();
-            let verdict =
-                asserted.as_ref().map_or(Verdict::unknown(unknown), |asserted| evaluate(asserted, &standing, as_of));
-            Answer { verdict, as_of, asserted }
-        });
-        Ok(answers.collect())
+        Ok((as_of, store::look_up(&mut db, &asked).await?))
     }
+}
+
+fn answer(question: &Question, found: Option<&Found>, as_of: Timestamp) -> Answer {
+    let (asserted, unknown) = match question {
+        Question::Named(_) => (found.and_then(|found| found.session), Reason::NotRegistered),
+        Question::Described(described) => (found.map(|_| Asserted::from(described)), Reason::UnknownIssuer),
+    };
+    let standing = found.map(|found| found.standing).unwrap_or_default();
+    let verdict = match &asserted {
+        Some(asserted) => evaluate(asserted, &standing, as_of),
+        None => Verdict::unknown(unknown),
+    };
+    Answer { verdict, as_of, asserted }
 }
 
 impl From<&Described> for Asserted {
     fn from(described: &Described) -> Self {
-        let Assertions { origin, validated } = described.assertions;
-        Self { assertions: Assertions { origin, validated }, expires_at: described.expires_at }
+        Self { assertions: described.assertions, expires_at: described.expires_at }
     }
 }

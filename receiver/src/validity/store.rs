@@ -28,10 +28,7 @@ pub(super) struct Found {
 
 /// Answers all questions on one snapshot. A question of which nothing is known (no such session, no such issuer) is
 /// missing in the answer.
-pub(super) async fn look_up(
-    db: &mut PgConnection,
-    asked: &Asked<'_>,
-) -> Result<BTreeMap<i32, Found>, sqlx::Error> {
+pub(super) async fn look_up(db: &mut PgConnection, asked: &Asked<'_>) -> Result<BTreeMap<i32, Found>, sqlx::Error> {
     let (sid_place, sids): (Vec<i32>, Vec<&str>) = asked.sids.iter().map(|(place, sid)| (*place, sid.as_str())).unzip();
     let (issuer_place, issuers): (Vec<i32>, Vec<&str>) =
         asked.issuers.iter().map(|(place, issuer)| (*place, issuer.as_str())).unzip();

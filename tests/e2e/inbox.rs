@@ -1,0 +1,284 @@
+//! What becomes of SETs at the receiver: once each, together with their effect, whatever arrives twice or at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Method as Verb;
+use serde_json::{Value, json};
+use ssf_common::clock::Timestamp;
+use ssf_common::runtime::Worker as _;
+use ssf_common::set::{Refusal, VerifiedSet};
+use ssf_receiver::inbox::{Context, InboxError, Receipt, Refused};
+use ssf_receiver::upstream::{UpstreamId, store};
+
+use crate::rp::{ISSUER, Rp, START};
+
+fn opaque(id: &str) -> Value {
+    json!({"format": "opaque", "id": id})
+}
+
+async fn number(rp: &Rp, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(&rp.pool).await.unwrap()
+}
+
+async fn text(rp: &Rp, sql: &'static str) -> Option<String> {
+    sqlx::query_scalar(sql).fetch_one(&rp.pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_same_set_three_times_at_once_has_one_effect_and_three_receipts() {
+    let rp = Rp::start().await;
+    let set = rp.set("session-revoked", &opaque("u"), &json!({"event_timestamp": START - 100}));
+    let (a, b, c) = tokio::join!(rp.receive(set.clone()), rp.receive(set.clone()), rp.receive(set.clone()));
+    let receipts = [a.unwrap(), b.unwrap(), c.unwrap()];
+    assert_eq!(receipts.iter().filter(|r| **r == Receipt::Known).count(), 2, "{receipts:?}");
+    assert_eq!(rp.receive(set).await.unwrap(), Receipt::Known);
+    assert_eq!(number(&rp, "select count(*) from received_set").await, 1);
+    assert_eq!(number(&rp, "select seq from feed").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_apply_each_set_once_and_never_wait_for_each_other_in_vain() {
+    let one = Rp::start().await;
+    let two = Rp::on(one.pool.clone()).await;
+    let sets: Arc<Vec<VerifiedSet>> = Arc::new(
+        (0..SETS)
+            .map(|n| {
+                one.set("session-revoked", &opaque(&format!("u{}", n % 40)), &json!({"event_timestamp": START - n}))
+            })
+            .collect(),
+    );
+    // Both are handed every SET, each in an order of its own, by 24 callers that wait for their receipts.
+    let hand_in = |rp: &Rp, stride: usize| {
+        let callers: Vec<_> = (0..24)
+            .map(|caller| {
+                let (inbox, sets, context) = (rp.inbox.clone(), Arc::clone(&sets), rp.context());
+                tokio::spawn(async move {
+                    let mut applied = 0;
+                    for n in (caller..sets.len()).step_by(24) {
+                        let set = sets[n * stride % sets.len()].clone();
+                        let receipt = inbox.receive(set, context).await.unwrap();
+                        applied += usize::from(matches!(receipt, Receipt::Applied { .. }));
+                    }
+                    applied
+                })
+            })
+            .collect();
+        async move {
+            let mut applied = 0;
+            for caller in callers {
+                applied += caller.await.unwrap();
+            }
+            applied
+        }
+    };
+    let (by_one, by_two) = tokio::join!(hand_in(&one, 7), hand_in(&two, 11));
+    assert!(by_one > 0 && by_two > 0, "{by_one} and {by_two}: one of them did nothing");
+    assert_eq!(by_one + by_two, sets.len());
+    assert_eq!(number(&one, "select count(*) from received_set").await, SETS);
+    assert_eq!(number(&one, "select count(*) from cutoff").await, 40);
+    assert_eq!(number(&one, "select max(floor(extract(epoch from revoked_before))::int8) from cutoff").await, START);
+    // Every commit that claimed something marked something: it has a number of its own, and the feed shows the last.
+    let commits = number(&one, "select count(distinct batch_id) from received_set").await;
+    assert_eq!(number(&one, "select seq from feed").await, commits);
+    assert!(number(&one, "select max(feed_seq) from cutoff").await <= commits);
+}
+
+/// Not a multiple of 7 or 11, so that every stride visits all.
+const SETS: i64 = 1_201;
+
+#[tokio::test]
+async fn a_verification_must_carry_the_state_that_was_asked_for() {
+    let rp = Rp::start().await;
+    let subject = opaque("stream-1");
+    let with = |state: &str| json!({"state": state});
+    let wrong = rp.receive(rp.set("verification", &subject, &with("s-0"))).await.unwrap_err();
+    assert!(matches!(wrong, InboxError::Refused(Refusal::WrongState)), "nothing was asked for: {wrong}");
+
+    let asked_at = rp.context().received_at;
+    store::await_verification(&mut *rp.pool.acquire().await.unwrap(), rp.upstream, "s-1", asked_at).await.unwrap();
+    rp.clock.advance(Duration::from_millis(30));
+    let wrong = rp.receive(rp.set("verification", &subject, &with("s-0"))).await.unwrap_err();
+    assert!(matches!(wrong, InboxError::Refused(Refusal::WrongState)));
+    rp.tell("verification", &subject, &json!({})).await;
+    assert_eq!(text(&rp, "select verification_state from upstream").await.as_deref(), Some("s-1"), "still pending");
+
+    let right = rp.set("verification", &subject, &with("s-1"));
+    assert!(matches!(rp.receive(right.clone()).await.unwrap(), Receipt::Applied { .. }));
+    assert_eq!(rp.receive(right).await.unwrap(), Receipt::Known, "a redelivered answer is not a wrong one");
+    assert_eq!(number(&rp, "select verification_round_trip_micros from upstream").await, 30_000);
+    assert_eq!(text(&rp, "select verification_state from upstream").await, None);
+    assert_eq!(number(&rp, "select count(*) from refusal where code = 'invalid_state'").await, 2);
+    assert_eq!(number(&rp, "select count(*) from received_set").await, 2, "what was refused is not received");
+}
+
+#[tokio::test]
+async fn the_newest_word_of_the_transmitter_about_its_stream_stands() {
+    let rp = Rp::start().await;
+    let subject = opaque("stream-1");
+    let status = |status: &str, reason: &str| json!({"status": status, "reason": reason});
+    rp.tell("stream-updated", &subject, &status("paused", "maintenance")).await;
+    assert_eq!(
+        text(&rp, "select stream_status from upstream").await.as_deref(),
+        Some("absent"),
+        "no stream is ours yet"
+    );
+
+    sqlx::query("update upstream set stream_id = 'stream-1', stream_status = 'enabled'")
+        .execute(&rp.pool)
+        .await
+        .unwrap();
+    let older = rp.set("stream-updated", &subject, &status("disabled", "older"));
+    rp.clock.advance(Duration::from_secs(2));
+    rp.tell("stream-updated", &subject, &status("paused", "newer")).await;
+    rp.receive(older).await.unwrap();
+    let says = text(&rp, "select stream_status || ': ' || status_reason from upstream").await;
+    assert_eq!(says.as_deref(), Some("paused: newer"));
+}
+
+#[tokio::test]
+async fn what_has_no_effect_is_recorded_all_the_same() {
+    let rp = Rp::start().await;
+    rp.tell("https://example.com/events/new", &opaque("u"), &json!({"x": 1})).await;
+    rp.tell("session-presented", &opaque("u"), &json!({})).await;
+    rp.tell("identifier-changed", &json!({"format": "email", "email": "a@example.com"}), &json!({})).await;
+    assert_eq!(number(&rp, "select count(*) from received_set where effect in ('none', 'fact')").await, 3);
+    assert_eq!(number(&rp, "select count(*) from cutoff").await, 0);
+    assert_eq!(number(&rp, "select seq from feed").await, 0);
+}
+
+#[tokio::test]
+async fn one_set_that_postgres_cannot_take_does_not_hurt_the_others() {
+    let rp = Rp::start().await;
+    let poison = "create function refuse() returns trigger language plpgsql as
+                  $$ begin if new.jti = 'poison' then raise sqlstate '22023'; end if; return new; end $$;
+                  create trigger refuse before insert on received_set for each row execute function refuse()";
+    sqlx::raw_sql(poison).execute(&rp.pool).await.unwrap();
+    let set = |jti: &str| rp.set_called(jti, "session-revoked", &opaque("u"), &json!({}));
+    let (a, b, c) = tokio::join!(rp.receive(set("a")), rp.receive(set("poison")), rp.receive(set("c")));
+    assert!(matches!(a.unwrap(), Receipt::Applied { .. }) && matches!(c.unwrap(), Receipt::Applied { .. }));
+    assert!(matches!(b.unwrap_err(), InboxError::Unstorable));
+    let nowhere =
+        Context { upstream_id: UpstreamId::new(Timestamp::EPOCH, &ssf_common::random::SystemRandom), ..rp.context() };
+    assert!(matches!(rp.inbox.receive(set("d"), nowhere).await.unwrap_err(), InboxError::UnknownUpstream));
+}
+
+#[tokio::test]
+async fn refusals_are_kept_in_bounds_and_say_nothing_of_the_set() {
+    let rp = Rp::start().await;
+    let raw = b"e30.eyJqdGkiOiJhbGljZUBleGFtcGxlLmNvbSJ9.c2ln";
+    let refused = Refused::new(&rp.context(), &Refusal::BadSignature, raw);
+    for _ in 0..1_100 {
+        rp.inbox.refuse(&refused).await.unwrap();
+    }
+    let kept = number(&rp, "select count(*) from refusal").await;
+    assert!((1_000..1_064).contains(&kept), "{kept}");
+    let told = text(&rp, "select code || ': ' || description || coalesce(jti, '') from refusal limit 1").await;
+    assert_eq!(told.as_deref(), Some("invalid_key: the signature does not verify"));
+}
+
+#[tokio::test]
+async fn without_its_database_the_receiver_acknowledges_nothing_and_answers_nothing() {
+    let rp = Rp::start().await;
+    let set = rp.set("session-revoked", &opaque("u"), &json!({}));
+    rp.pool.close().await;
+    assert!(matches!(rp.receive(set).await.unwrap_err(), InboxError::Unavailable(_)));
+    let (status, answer) = rp.call(Verb::POST, "/v1/check", Some(&json!({"sid": "s"}))).await;
+    assert_eq!((status, &answer["error"]), (503, &json!("temporarily_unavailable")));
+}
+
+#[tokio::test]
+async fn the_report_tells_how_long_each_leg_took_and_by_whose_clock() {
+    let rp = Rp::start().await;
+    for n in 0..10 {
+        rp.tell("session-revoked", &opaque(&format!("u{n}")), &json!({})).await;
+    }
+    rp.tell("verification", &opaque("stream-1"), &json!({})).await;
+    assert_eq!(rp.inbox.applied_log().tick().await.unwrap(), 1, "the last commit; the others were noted by the next");
+    assert_eq!(rp.inbox.applied_log().tick().await.unwrap(), 0);
+    let (status, report) = rp.call(Verb::GET, &format!("/v1/latency?since={}&upstream=idp", START - 1), None).await;
+    assert_eq!(status, 200, "{report}");
+    let of = |event_type: &Value| {
+        let rows = report["rows"].as_array().unwrap();
+        rows.iter().find(|row| row["event_type"] == *event_type).unwrap().clone()
+    };
+    assert_eq!(of(&json!("verification"))["received"], 1);
+    let all = of(&Value::Null);
+    assert_eq!((&all["received"], &all["method"]), (&json!(10), &json!("push")));
+    assert_eq!(all["legs"], of(&json!("session-revoked"))["legs"]);
+    insta::assert_json_snapshot!(all["legs"]["decided_to_received"], @r#"
+    {
+      "clocks": "issuer_to_receiver",
+      "count": 10,
+      "p50_ms": 250.0,
+      "p90_ms": 250.0,
+      "p99_ms": 250.0,
+      "max_ms": 250.0
+    }
+    "#);
+    assert_eq!(all["legs"]["decided_to_recorded"]["p99_ms"], 10.0);
+    insta::assert_json_snapshot!(all["legs"]["received_to_applied"], @r#"
+    {
+      "clocks": "receiver",
+      "count": 10,
+      "p50_ms": 0.0,
+      "p90_ms": 0.0,
+      "p99_ms": 0.0,
+      "max_ms": 0.0
+    }
+    "#);
+    let (_, nothing) = rp.call(Verb::GET, &format!("/v1/latency?since={}", START + 1), None).await;
+    assert_eq!(nothing["rows"], json!([]));
+    assert_eq!(rp.call(Verb::GET, "/v1/latency?since=yesterday", None).await.0, 400);
+}
+
+#[tokio::test]
+async fn an_address_planted_everywhere_is_nowhere_in_the_database() {
+    let rp = Rp::start().await;
+    let canary = json!({"format": "email", "email": "canary@example.com"});
+    let everywhere = json!({"format": "complex", "user": canary, "device": canary, "session": canary});
+    rp.register("s", json!({"subject": [canary], "session": canary, "device": canary, "tenant": "canary@example.com"}))
+        .await;
+    rp.tell("session-revoked", &canary, &json!({"reason_admin": {"en": "canary@example.com"}})).await;
+    rp.tell("account-disabled", &everywhere, &json!({"reason": "canary@example.com"})).await;
+    rp.tell("identifier-changed", &canary, &json!({"new-value": "canary@example.com"})).await;
+    rp.tell("https://example.com/other", &canary, &json!({"mail": "canary@example.com"})).await;
+    let raw = b"e30.eyJqdGkiOiJjYW5hcnlAZXhhbXBsZS5jb20ifQ.c2ln";
+    rp.inbox.refuse(&Refused::new(&rp.context(), &Refusal::BadSignature, raw)).await.unwrap();
+
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select table_name::text from information_schema.tables where table_schema = 'ssf_receiver'",
+    )
+    .fetch_all(&rp.pool)
+    .await
+    .unwrap();
+    assert!(tables.len() >= 8);
+    let mut filled = 0;
+    for table in tables {
+        // Every column of every row as text, bytes in both of their spellings.
+        let sql = format!("select t::text || encode(convert_to(t::text, 'utf8'), 'escape') from {table} t");
+        let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&rp.pool).await.unwrap();
+        let hexed: String = "canary".bytes().map(|b| format!("{b:02x}")).collect();
+        filled += usize::from(!rows.is_empty());
+        for row in rows {
+            assert!(!row.contains("canary") && !row.contains(&hexed), "{table}: {row}");
+        }
+    }
+    assert!(filled >= 6, "{ISSUER} told of itself in too few tables");
+}
+
+#[tokio::test]
+async fn every_table_and_column_says_what_it_is_for() {
+    let rp = Rp::start().await;
+    let silent: Vec<String> = sqlx::query_scalar(
+        "select c.relname || coalesce('.' || a.attname, '')
+         from pg_class c
+         left join pg_attribute a on a.attrelid = c.oid and a.attnum >= 0 and not a.attisdropped
+         where c.relnamespace = 'ssf_receiver'::regnamespace and c.relkind = 'r' and c.relname <> '_sqlx_migrations'
+           and (obj_description(c.oid) is null or col_description(c.oid, a.attnum) is null)",
+    )
+    .fetch_all(&rp.pool)
+    .await
+    .unwrap();
+    assert_eq!(silent, Vec::<String>::new());
+}

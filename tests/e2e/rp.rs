@@ -1,0 +1,163 @@
+//! One relying party for the stories about the receiver: its inbox and its API on a database of its own, an issuer's
+//! key, and a clock that the story moves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use reqwest::{Client, Method as Verb};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use ssf_common::clock::{ManualClock, Timestamp};
+use ssf_common::event::{Event, EventType, Vocabulary};
+use ssf_common::id::IssuerUrl;
+use ssf_common::jwks::{Algorithm, SigningKey, VerifyingKeys};
+use ssf_common::random::SystemRandom;
+use ssf_common::runtime::Env;
+use ssf_common::set::{self, Audience, Claims, DEFAULT_TIMELINE_CLAIM, Policy, Timeline, VerifiedSet};
+use ssf_common::subject::Subject;
+use ssf_receiver::api::{self, ApiState};
+use ssf_receiver::inbox::{Context, Inbox, InboxError, Receipt};
+use ssf_receiver::session::Keyring;
+use ssf_receiver::upstream::store::{self, NewUpstream};
+use ssf_receiver::upstream::{IssuerId, Method, UpstreamId};
+
+/// The issuer of every SET.
+pub(crate) const ISSUER: &str = "https://idp.example";
+/// When every story begins, in seconds.
+pub(crate) const START: i64 = 1_795_000_000;
+
+/// A receiver, and the issuer it listens to.
+pub(crate) struct Rp {
+    pub(crate) pool: PgPool,
+    pub(crate) inbox: Inbox,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) upstream: UpstreamId,
+    env: Env,
+    key: SigningKey,
+    published: VerifyingKeys,
+    born: AtomicU32,
+    base: String,
+    http: Client,
+}
+
+impl Rp {
+    /// A receiver on push, with nothing in its database.
+    pub(crate) async fn start() -> Self {
+        Self::on(scratch_database().await).await
+    }
+
+    /// A receiver on this database, which may have another on it already.
+    pub(crate) async fn on(pool: PgPool) -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(START)));
+        let env = Env { clock: Arc::<ManualClock>::clone(&clock), random: Arc::new(SystemRandom) };
+        let keyring = Keyring::new("a root secret of the tests".into());
+        let upstream = configure(&pool, &env).await;
+        let key = SigningKey::generate(Algorithm::Es256).unwrap();
+        let published = VerifyingKeys::parse(json!({"keys": [key.public_jwk()]}).to_string().as_bytes()).unwrap();
+        let router = api::router(ApiState::new(pool.clone(), env.clone(), keyring.clone()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let inbox = Inbox::new(pool.clone(), env.clone(), keyring);
+        let (born, http) = (AtomicU32::new(0), Client::new());
+        Self { pool, inbox, clock, upstream, env, key, published, born, base, http }
+    }
+
+    /// A SET with a `jti` of its own.
+    pub(crate) fn set(&self, event: &str, subject: &Value, payload: &Value) -> VerifiedSet {
+        let jti = format!("set-{}", self.born.fetch_add(1, Ordering::Relaxed));
+        self.set_called(&jti, event, subject, payload)
+    }
+
+    /// A SET that was signed and verified, issued now, decided 250 ms ago as far as the timeline knows.
+    pub(crate) fn set_called(&self, jti: &str, event: &str, subject: &Value, payload: &Value) -> VerifiedSet {
+        let vocabulary = Vocabulary::default();
+        let now = self.env.now();
+        let ago = |ms: u64| now.minus(std::time::Duration::from_millis(ms));
+        let claims = Claims {
+            iss: ISSUER.into(),
+            aud: Audience(vec!["https://rp.example".to_owned()]),
+            jti: jti.into(),
+            iat: Timestamp::from_unix_seconds(now.unix_seconds()),
+            txn: Some("txn-1".into()),
+            toe: None,
+            sub_id: Subject::parse(subject).unwrap(),
+            event: Event::parse(EventType::from_name(event, &vocabulary).unwrap(), payload).unwrap(),
+            timeline: Some(Timeline { occurred: ago(250), recorded: ago(240), fanned_out: ago(230), taken: ago(220) }),
+        };
+        let raw = set::sign(&claims, &vocabulary, &self.key, Some(DEFAULT_TIMELINE_CLAIM)).unwrap();
+        let policy = Policy::new(ISSUER.into(), vec!["https://rp.example".to_owned()]);
+        set::verify(raw.as_bytes(), &policy, &self.published, now).unwrap()
+    }
+
+    /// Hands a SET in, as the push door does.
+    pub(crate) async fn receive(&self, set: VerifiedSet) -> Result<Receipt, InboxError> {
+        self.inbox.receive(set, self.context()).await
+    }
+
+    /// Hands in a new event, which is applied.
+    pub(crate) async fn tell(&self, event: &str, subject: &Value, payload: &Value) {
+        let receipt = self.receive(self.set(event, subject, payload)).await.unwrap();
+        assert!(matches!(receipt, Receipt::Applied { .. }), "{event} {subject}");
+    }
+
+    /// The story's present second.
+    pub(crate) fn clock_seconds(&self) -> i64 {
+        self.env.now().unix_seconds()
+    }
+
+    /// Where SETs come from, and when: now.
+    pub(crate) fn context(&self) -> Context {
+        Context { upstream_id: self.upstream, received_at: self.env.now(), method: Method::Push }
+    }
+
+    /// Registers a session with origin `START - 1000` unless the body says otherwise.
+    pub(crate) async fn register(&self, sid: &str, mut body: Value) -> (u16, Value) {
+        for (member, value) in [("issuer", json!(ISSUER)), ("origin", json!(START - 1_000))] {
+            body.as_object_mut().unwrap().entry(member).or_insert(value);
+        }
+        self.call(Verb::PUT, &format!("/v1/sessions/{sid}"), Some(&body)).await
+    }
+
+    /// The state of a session as the API tells it.
+    pub(crate) async fn state(&self, sid: &str) -> String {
+        let (status, body) = self.call(Verb::GET, &format!("/v1/sessions/{sid}"), None).await;
+        assert_eq!(status, 200);
+        body["state"].as_str().unwrap().to_owned()
+    }
+
+    /// A call of the API: status and body.
+    pub(crate) async fn call(&self, verb: Verb, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let request = self.http.request(verb, format!("{}{path}", self.base));
+        let request = if let Some(body) = body { request.json(body) } else { request };
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap_or(Value::Null))
+    }
+}
+
+async fn configure(pool: &PgPool, env: &Env) -> UpstreamId {
+    let mut db = pool.acquire().await.unwrap();
+    let (now, random) = (env.now(), &*env.random);
+    let issuer = IssuerUrl::from(ISSUER);
+    let issuer_id = store::ensure_issuer(&mut db, &issuer, IssuerId::new(now, random), now).await.unwrap();
+    let new = NewUpstream {
+        id: UpstreamId::new(now, random),
+        name: "idp",
+        issuer_id,
+        method: Method::Push,
+        push_authorization_hash: Some(&[7; 32]),
+    };
+    store::ensure(&mut db, &new, now).await.unwrap()
+}
+
+/// A new database with the receiver's schema.
+pub(crate) async fn scratch_database() -> PgPool {
+    use ssf_common::runtime::postgres;
+    let server: sqlx::postgres::PgConnectOptions = "postgres://postgres@127.0.0.1:55432/postgres".parse().unwrap();
+    let admin = postgres::connect(server.clone(), "public", 1, "tests").await.unwrap();
+    let name = format!("h3_{}", ssf_common::id::uuid_v7(Timestamp::EPOCH, &ssf_common::random::SystemRandom).simple());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("create database {name}"))).execute(&admin).await.unwrap();
+    let pool = postgres::connect(server.database(&name), ssf_receiver::SCHEMA, 8, "tests").await.unwrap();
+    postgres::migrate(&pool, ssf_receiver::SCHEMA, &ssf_receiver::MIGRATIONS).await.unwrap();
+    pool
+}

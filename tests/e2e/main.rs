@@ -1,5 +1,10 @@
 //! End-to-end stories.
+
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on is a failed one")]
+
+mod crash;
 mod delivery;
+mod house;
 mod inbox;
 mod intake;
 mod management;
@@ -7,4 +12,5 @@ mod order;
 mod polling;
 mod rp;
 mod schema;
+mod startup;
 mod validity;

@@ -2,9 +2,10 @@
 
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
-use ssf_common::id::IssuerUrl;
+use ssf_common::event::StreamStatus;
+use ssf_common::id::{IssuerUrl, StreamId};
 
-use super::{IssuerId, Method, UpstreamId};
+use super::{Digest, Held, IssuerId, Method, Stream, UpstreamId};
 
 /// An upstream to be written down for the first time; no stream exists yet.
 #[derive(Clone, Debug)]
@@ -41,15 +42,26 @@ pub async fn ensure_issuer(
     .await
 }
 
-/// The id of the upstream with this name. It is written down if it is new; its issuer, delivery method and push
-/// authorization follow the configuration.
+/// The id of the upstream with this name. It is written down if it is new; its issuer and delivery method follow the
+/// configuration. A stream of another issuer or method is let go; the authorization of one that stays is kept.
 pub async fn ensure(db: &mut PgConnection, new: &NewUpstream<'_>, now: Timestamp) -> Result<UpstreamId, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"insert into upstream (id, name, issuer_id, delivery_method, push_authorization_hash, created_at, updated_at)
+        r#"insert into upstream as u (id, name, issuer_id, delivery_method, push_authorization_hash, created_at, updated_at)
            values ($1, $2, $3, $4, $5, $6, $6)
            on conflict (name) do update
            set issuer_id = excluded.issuer_id, delivery_method = excluded.delivery_method,
-               push_authorization_hash = excluded.push_authorization_hash, updated_at = excluded.updated_at
+               push_authorization_hash = coalesce(u.push_authorization_hash, excluded.push_authorization_hash),
+               stream_id = case when u.issuer_id = excluded.issuer_id then u.stream_id end,
+               stream_status = case when u.issuer_id = excluded.issuer_id then u.stream_status else 'absent' end,
+               status_reason = case when u.issuer_id = excluded.issuer_id then u.status_reason end,
+               status_at = case when u.issuer_id = excluded.issuer_id then u.status_at end,
+               audiences = case when u.issuer_id = excluded.issuer_id then u.audiences else '{}' end,
+               events_delivered = case when u.issuer_id = excluded.issuer_id then u.events_delivered else '{}' end,
+               poll_endpoint = case when u.issuer_id = excluded.issuer_id and u.delivery_method = excluded.delivery_method
+                   then u.poll_endpoint end,
+               verification_state = case when u.issuer_id = excluded.issuer_id then u.verification_state end,
+               verification_sent_at = case when u.issuer_id = excluded.issuer_id then u.verification_sent_at end,
+               updated_at = excluded.updated_at
            returning id as "id: UpstreamId""#,
         new.id as UpstreamId,
         new.name,
@@ -78,4 +90,212 @@ pub async fn await_verification(
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// What is known of an upstream.
+pub async fn held(db: &mut PgConnection, id: UpstreamId) -> Result<Held, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select stream_id as "stream_id: StreamId", stream_status, audiences, events_delivered, poll_endpoint,
+                  push_authorization_hash, next_push_authorization_hash, verification_state is not null as "is_pending!",
+                  verification_sent_at, last_verified_at, last_contact_at
+           from upstream where id = $1"#,
+        id as UpstreamId,
+    )
+    .fetch_one(db)
+    .await?;
+    let digests = [row.push_authorization_hash, row.next_push_authorization_hash];
+    Ok(Held {
+        stream_id: row.stream_id,
+        status: row.stream_status.parse::<StreamStatus>().ok(),
+        audiences: row.audiences,
+        events_delivered: row.events_delivered,
+        poll_endpoint: row.poll_endpoint,
+        authorizations: digests.into_iter().flatten().filter_map(|bytes| Digest::from_bytes(&bytes)).collect(),
+        verification_sent_at: row.verification_sent_at.filter(|_| row.is_pending),
+        last_verified_at: row.last_verified_at,
+        last_contact_at: row.last_contact_at,
+    })
+}
+
+/// The streams that other upstreams hold at the issuer of this one: not to be adopted.
+pub async fn streams_of_others(db: &mut PgConnection, id: UpstreamId) -> Result<Vec<StreamId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select other.stream_id as "stream_id!: StreamId"
+           from upstream u join upstream other on other.issuer_id = u.issuer_id and other.id <> u.id
+           where u.id = $1 and other.stream_id is not null"#,
+        id as UpstreamId,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The authorization about to be registered at the transmitter: accepted from now on, beside the present one.
+pub async fn propose_authorization(
+    db: &mut PgConnection,
+    id: UpstreamId,
+    digest: &Digest,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update upstream set next_push_authorization_hash = $2, updated_at = $3 where id = $1",
+        id as UpstreamId,
+        digest.as_bytes(),
+        now as Timestamp,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The stream as the transmitter confirmed it. `confirmed` is the authorization it was given with that, if it was: from
+/// now on the only one. A status that is not known to be another is `enabled`.
+pub async fn hold_stream(
+    db: &mut PgConnection,
+    id: UpstreamId,
+    stream: &Stream,
+    confirmed: Option<&Digest>,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update upstream
+         set stream_status = case when stream_id = $2 then stream_status else 'enabled' end,
+             status_reason = case when stream_id = $2 then status_reason end,
+             status_at = case when stream_id = $2 then status_at end,
+             verification_state = case when stream_id = $2 then verification_state end,
+             verification_sent_at = case when stream_id = $2 then verification_sent_at end,
+             last_verified_at = case when stream_id = $2 then last_verified_at end,
+             stream_id = $2, audiences = $3, events_delivered = $4, poll_endpoint = $5,
+             push_authorization_hash = coalesce($6, push_authorization_hash),
+             next_push_authorization_hash =
+                 case when next_push_authorization_hash = $6 then null else next_push_authorization_hash end,
+             last_contact_at = $7, trouble = null, trouble_at = null, updated_at = $7
+         where id = $1",
+        id as UpstreamId,
+        stream.id.as_str(),
+        &stream.audiences,
+        &stream.events_delivered,
+        stream.poll_endpoint.as_deref(),
+        confirmed.map(|digest| digest.as_bytes().as_slice()),
+        now as Timestamp,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The transmitter no longer knows the stream: it is let go, and the time since the last good contact is a gap.
+pub async fn forget_stream(
+    db: &mut PgConnection,
+    id: UpstreamId,
+    vanished: &StreamId,
+    now: Timestamp,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "with lost as (
+             select id, least(greatest(last_contact_at, created_at), $3) as since from upstream
+             where id = $1 and stream_id = $2
+         ), noted as (
+             insert into upstream_gap (upstream_id, since, until, cause)
+             select id, since, $3, 'stream_vanished' from lost
+         )
+         update upstream as u
+         set stream_id = null, stream_status = 'absent', status_reason = null, status_at = null, poll_endpoint = null,
+             verification_state = null, verification_sent_at = null, updated_at = $3
+         from lost where u.id = lost.id",
+        id as UpstreamId,
+        vanished.as_str(),
+        now as Timestamp,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// We gave the stream up ourselves.
+pub async fn release_stream(db: &mut PgConnection, id: UpstreamId, now: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update upstream
+         set stream_id = null, stream_status = 'absent', status_reason = null, status_at = null, poll_endpoint = null,
+             verification_state = null, verification_sent_at = null, updated_at = $2
+         where id = $1",
+        id as UpstreamId,
+        now as Timestamp,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The status as the transmitter answered it to our question.
+pub async fn note_status(
+    db: &mut PgConnection,
+    id: UpstreamId,
+    status: StreamStatus,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update upstream set stream_status = $2, status_reason = $3, status_at = $4, updated_at = $4
+         where id = $1 and stream_status <> 'absent' and stream_status <> $2",
+        id as UpstreamId,
+        status.as_str(),
+        reason,
+        now as Timestamp,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Remembers that a verification with this state is being asked for, unless somebody asked after `not_since`. `false`:
+/// somebody did, and nothing may be asked.
+pub async fn begin_verification(
+    db: &mut PgConnection,
+    id: UpstreamId,
+    state: &str,
+    not_since: Timestamp,
+    now: Timestamp,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update upstream set verification_state = $2, verification_sent_at = $4, updated_at = $4
+         where id = $1 and (verification_sent_at is null or verification_sent_at <= $3)",
+        id as UpstreamId,
+        state,
+        not_since as Timestamp,
+        now as Timestamp,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The transmitter answered as it should.
+pub async fn note_contact(db: &mut PgConnection, id: UpstreamId, now: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update upstream set last_contact_at = $2, trouble = null, trouble_at = null, updated_at = $2 where id = $1",
+        id as UpstreamId,
+        now as Timestamp,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Something is wrong with the upstream; says since when.
+pub async fn note_trouble(
+    db: &mut PgConnection,
+    id: UpstreamId,
+    trouble: &str,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update upstream set trouble = $2, trouble_at = coalesce(trouble_at, $3), updated_at = $3
+         where id = $1 and trouble is distinct from $2",
+        id as UpstreamId,
+        trouble,
+        now as Timestamp,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }

@@ -1,0 +1,151 @@
+//! `ssf-receiver check` and `latency`: questions to the running service, over its own HTTP interface.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use reqwest::Client;
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use ssf_common::runtime::Env;
+use ssf_common::runtime::config::Span;
+use ssf_receiver::config::Settings;
+use url::Url;
+
+use super::{print, print_json};
+
+/// Ask for one session.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The session, as the application registered it
+    sid: String,
+    /// Print the whole answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Ask for the latency report.
+#[derive(Debug, Args)]
+pub(super) struct Latency {
+    /// Count events received since then: 15m, 2h (ago), RFC 3339 text or seconds since 1970; the last hour if left out
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only this upstream
+    #[arg(long, value_name = "NAME")]
+    upstream: Option<String>,
+    /// Print the whole answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    pub(super) async fn run(self, settings: &Settings) -> anyhow::Result<()> {
+        let mut url = address(settings)?;
+        url.path_segments_mut().ok().context("server.listen is not an address")?.extend(["v1", "sessions", &self.sid]);
+        let answer = ask(settings, url).await?;
+        if self.json {
+            return print_json(&answer);
+        }
+        let shown = ["sid", "state", "reason", "as_of", "origin", "validated", "expires_at"];
+        let lines = shown.iter().filter_map(|member| Some((member, answer.get(*member)?.as_str()?)));
+        print(&lines.fold(String::new(), |mut text, (member, value)| {
+            let _ = writeln!(text, "{member:<11} {value}");
+            text
+        }))
+    }
+}
+
+impl Latency {
+    pub(super) async fn run(self, settings: &Settings, env: &Env) -> anyhow::Result<()> {
+        let mut url = address(settings)?;
+        url.set_path("/v1/latency");
+        if let Some(since) = &self.since {
+            let since =
+                since.parse::<Span>().map_or_else(|_| since.clone(), |ago| env.now().minus(ago.duration()).to_string());
+            url.query_pairs_mut().append_pair("since", &since);
+        }
+        if let Some(upstream) = &self.upstream {
+            url.query_pairs_mut().append_pair("upstream", upstream);
+        }
+        let answer = ask(settings, url).await?;
+        if self.json { print_json(&answer) } else { print(&table(&answer)) }
+    }
+}
+
+fn address(settings: &Settings) -> anyhow::Result<Url> {
+    settings.local_url().parse().context("server.listen is not an address; write host:port, for example 127.0.0.1:8702")
+}
+
+async fn ask(settings: &Settings, url: Url) -> anyhow::Result<Value> {
+    let at = settings.local_url();
+    let mut request = Client::new().get(url).timeout(settings.requests.timeout.duration());
+    if let Some(token) = settings.api_token()? {
+        request = request.bearer_auth(token.expose_secret());
+    }
+    let response =
+        request.send().await.map_err(reqwest::Error::without_url).with_context(|| {
+            format!("no service answers at {at} (server.listen); start it with `ssf-receiver serve`")
+        })?;
+    let status = response.status();
+    let answer: Value = response.json().await.with_context(|| format!("{at} answered {status} and no JSON"))?;
+    if !status.is_success() {
+        let said = answer.get("error_description").and_then(Value::as_str).unwrap_or("without a reason");
+        bail!("the service answered {status}: {said}");
+    }
+    Ok(answer)
+}
+
+/// One line per upstream, event type and leg of which there are figures.
+fn table(report: &Value) -> String {
+    let mut lines: Vec<[String; 8]> =
+        vec![["upstream", "event", "leg", "count", "p50 ms", "p90 ms", "p99 ms", "max ms"].map(str::to_owned)];
+    for row in report["rows"].as_array().into_iter().flatten() {
+        let upstream = format!("{} ({})", text(&row["upstream"]), text(&row["method"]));
+        let event = row["event_type"].as_str().unwrap_or("all events");
+        for (leg, figures) in row["legs"].as_object().into_iter().flatten() {
+            if figures["count"].as_i64().unwrap_or(0) > 0 {
+                let ms = |name: &str| figures[name].as_f64().map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}"));
+                lines.push([
+                    upstream.clone(),
+                    event.to_owned(),
+                    leg.replace("_to_", " → "),
+                    figures["count"].to_string(),
+                    ms("p50_ms"),
+                    ms("p90_ms"),
+                    ms("p99_ms"),
+                    ms("max_ms"),
+                ]);
+            }
+        }
+    }
+    if lines.len() == 1 {
+        return format!("nothing was received since {}\n", text(&report["since"]));
+    }
+    let mut shown = aligned(&lines);
+    let bounds = report["rows"].as_array().into_iter().flatten().filter_map(|row| row["clock_bound_ms"].as_f64());
+    if let Some(bound) = bounds.reduce(f64::max) {
+        let _ = writeln!(
+            shown,
+            "\nLegs from decided to received or applied subtract two clocks, which differ by at most {bound:.1} ms."
+        );
+    }
+    shown
+}
+
+/// The first three columns stand left, figures right.
+fn aligned(lines: &[[String; 8]]) -> String {
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 8] = std::array::from_fn(width);
+    lines.iter().fold(String::new(), |mut shown, line| {
+        for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
+            let _ = if column < 3 { write!(shown, "{cell:<width$}  ") } else { write!(shown, "{cell:>width$}  ") };
+        }
+        shown.truncate(shown.trim_end().len());
+        shown.push('\n');
+        shown
+    })
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("?")
+}

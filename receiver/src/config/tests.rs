@@ -1,0 +1,135 @@
+//! What the settings accept and how they refuse.
+
+use ssf_common::random::{Random, SystemRandom};
+
+use super::*;
+
+fn chance() -> &'static dyn Random {
+    &SystemRandom
+}
+
+const IDP: [(&str, &str); 3] =
+    [("upstreams.idp.issuer", "https://idp.example"), ("upstreams.idp.delivery", "push"), ("upstreams.idp.token", "t")];
+
+fn load(overrides: &[(&str, &str)]) -> Result<Settings, String> {
+    let overrides = overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let layers = Layers { environment: Vec::new(), overrides, ..Layers::new("receiver", DEFAULTS) };
+    Settings::load(&layers).map_err(|error| error.to_string())
+}
+
+fn with_idp(overrides: &[(&str, &str)]) -> Result<Settings, String> {
+    load(&[&IDP, overrides].concat())
+}
+
+#[test]
+fn the_defaults_stand_on_their_own() {
+    let settings = load(&[]).unwrap();
+    assert!(settings.is_embedded() && settings.upstreams.is_empty());
+    assert_eq!(settings.push_endpoint("idp"), "http://127.0.0.1:8702/ssf/push/idp");
+}
+
+#[test]
+fn an_upstream_needs_an_issuer_a_delivery_and_a_credential() {
+    let settings = with_idp(&[]).unwrap();
+    let idp = &settings.upstreams["idp"];
+    assert!(idp.is_push() && !idp.is_development());
+    assert_eq!(idp.event_uris().len(), 16);
+    assert!(matches!(idp.credential("idp"), Ok(Credential::Static(_))));
+}
+
+#[test]
+fn an_upstream_can_come_from_the_environment() {
+    let variables =
+        IDP.map(|(key, value)| (format!("SSF_RECEIVER__{}", key.to_uppercase().replace('.', "__")), value.to_owned()));
+    let layers = Layers { environment: variables.into(), ..Layers::new("receiver", DEFAULTS) };
+    assert_eq!(Settings::load(&layers).unwrap().upstreams["idp"].issuer, "https://idp.example".into());
+}
+
+#[test]
+fn event_types_are_asked_for_by_short_name_or_uri() {
+    let settings =
+        with_idp(&[("upstreams.idp.events_requested", "[session-revoked, \"urn:x:y\", revalidate]")]).unwrap();
+    assert_eq!(
+        settings.upstreams["idp"].event_uris(),
+        [
+            "https://schemas.openid.net/secevent/caep/event-type/session-revoked",
+            "urn:x:y",
+            "urn:uuid:0d607c6e-95de-5e8e-bc1d-e33d8059032c"
+        ]
+    );
+}
+
+#[test]
+fn a_configuration_that_cannot_work_is_refused_by_its_key() {
+    let refused = [
+        (&[("server.listen", "0.0.0.0:8702")][..], "api.token is required when server.listen is not on loopback"),
+        (&[("server.listen", "0.0.0.0:1"), ("api.token", "t")], "server.public_url is required for push"),
+        (&[("server.public_url", "http://rp.example")], "server.public_url must be https"),
+        (&[("inbox.max_set_bytes", "99999999")], "inbox.max_set_bytes must be at least 1 and at most"),
+        (&[("database.schema", "a;b")], "database.schema must be a plain SQL name"),
+        (&[("database.url", "postgres://db/x")], "privacy.subject_key is required with database.url"),
+        (&[("api.token", "")], "api.token is empty"),
+        (&[("upstreams.idp.issuer", "http://idp.example")], "upstreams.idp.issuer must be https"),
+        (&[("upstreams.idp.issuer", "https://idp.example/")], "upstreams.idp.issuer must have no query"),
+        (
+            &[("upstreams.idp.delivery", "pull")],
+            "upstreams.idp.delivery (on the command line) is \"pull\"; choose one of",
+        ),
+        (&[("upstreams.idp.client_id", "rp")], "upstreams.idp.token and client_id or client_secret are both set"),
+        (&[("upstreams.idp.verify_every", "0s")], "upstreams.idp.verify_every must be more than 0"),
+        (&[("upstreams.idp.timeline_claim", "iss")], "upstreams.idp.timeline_claim must not"),
+        (&[("upstreams.idp.events_requested", "[session-ended]")], "upstreams.idp.events_requested holds a name"),
+        (&[("upstreams.idp.revalidate_uri", "plain")], "upstreams.idp.revalidate_uri: \"plain\" is not"),
+        (&[("upstreams.idp.token_url", "http://a.example/t")], "upstreams.idp.token_url must be an https URL"),
+        (&[("upstreams.idp.isuer", "x")], "upstreams.idp.isuer (on the command line) is not a setting"),
+        (
+            &[("upstreams.i/d.issuer", "https://a.example"), ("upstreams.i/d.delivery", "poll")],
+            "upstreams.i/d must be named",
+        ),
+    ];
+    for (overrides, start) in refused {
+        let said = with_idp(overrides).unwrap_err();
+        assert!(said.starts_with(start), "{said}");
+    }
+}
+
+#[test]
+fn a_missing_credential_is_refused_with_what_to_do() {
+    let said = load(&IDP[..2]).unwrap_err();
+    assert!(said.starts_with("upstreams.idp.client_id has no value; register this receiver"), "{said}");
+    let said = load(&[&IDP[..2], &[("upstreams.idp.client_id", "rp")]].concat()).unwrap_err();
+    assert!(said.starts_with("upstreams.idp.client_secret is required with client_id"), "{said}");
+    let said = load(&[&IDP[..2], &[("upstreams.idp.token_file", "/nowhere")]].concat()).unwrap_err();
+    assert!(said.starts_with("upstreams.idp.token_file = /nowhere cannot be read"), "{said}");
+}
+
+#[test]
+fn a_command_reaches_a_service_that_listens_everywhere() {
+    for (listen, url) in [
+        ("127.0.0.1:8702", "http://127.0.0.1:8702"),
+        ("0.0.0.0:8702", "http://127.0.0.1:8702"),
+        ("[::]:8702", "http://[::1]:8702"),
+    ] {
+        let settings = load(&[("server.listen", listen), ("api.token", "t")]).unwrap();
+        assert_eq!(settings.local_url(), url);
+    }
+}
+
+#[test]
+fn the_subject_key_is_made_once_and_found_again() {
+    let dir = std::env::temp_dir().join(format!("ssf-receiver-{}", chance().secret()));
+    let settings = load(&[("data.dir", dir.to_str().unwrap())]).unwrap();
+    let key = settings.subject_key(&SystemRandom).unwrap();
+    assert_eq!(
+        secrecy::ExposeSecret::expose_secret(&key),
+        secrecy::ExposeSecret::expose_secret(&settings.subject_key(&SystemRandom).unwrap())
+    );
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_subject_key_that_is_not_32_bytes_is_refused() {
+    let settings = load(&[("privacy.subject_key", "c2hvcnQ=")]).unwrap();
+    let said = settings.subject_key(&SystemRandom).unwrap_err().to_string();
+    assert!(said.starts_with("privacy.subject_key must be 32 bytes in base64"), "{said}");
+}

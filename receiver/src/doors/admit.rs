@@ -1,0 +1,96 @@
+//! Bytes of an upstream → a commit, a refusal, or "not now". Called by the push endpoint and the poll loop.
+
+use std::sync::Arc;
+
+use ssf_common::id::KeyId;
+use ssf_common::jwks::VerifyingKeys;
+use ssf_common::runtime::telemetry::chain;
+use ssf_common::set::{self, ErrorCode, Refusal, VerifiedSet};
+
+use crate::inbox::{Context, Inbox, InboxError, Receipt, Refused};
+use crate::upstream::{LinkError, Upstream};
+
+/// The way in for the SETs of one upstream.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// Whose.
+    pub upstream: Arc<Upstream>,
+    /// Where they are committed.
+    pub inbox: Inbox,
+}
+
+/// Why a SET was not admitted.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAdmitted {
+    /// The SET is refused, and the refusal is noted.
+    #[error("the SET is refused: {0}")]
+    Refused(#[source] Refusal),
+    /// The SET verified and still cannot be stored: a fault of this program, told so that the SET does not come for ever.
+    #[error("the SET cannot be stored here")]
+    Unstorable,
+    /// Not now; it must come again.
+    #[error("the SET cannot be judged now")]
+    Unjudged(#[source] LinkError),
+    /// Not now; it must come again.
+    #[error("the stream is not known well enough yet")]
+    TooSoon,
+    /// Not now; it must come again.
+    #[error("the SET cannot be stored now")]
+    Unstored(#[source] InboxError),
+}
+
+impl NotAdmitted {
+    /// What the transmitter is told if the SET shall not come again; `None`: it shall.
+    pub fn answer(&self) -> Option<(ErrorCode, String)> {
+        match self {
+            Self::Refused(refusal) => Some((refusal.code(), refusal.description())),
+            Self::Unstorable => Some((ErrorCode::InvalidRequest, self.to_string())),
+            Self::Unjudged(_) | Self::TooSoon | Self::Unstored(_) => None,
+        }
+    }
+}
+
+impl Admission {
+    /// Verifies and commits. Returns after the commit.
+    pub async fn admit(&self, raw: &[u8], context: Context) -> Result<Receipt, NotAdmitted> {
+        let set = match self.verified(raw, context).await? {
+            Ok(set) => set,
+            Err(refusal) => return Err(self.refused(refusal, raw, context).await),
+        };
+        self.inbox.receive(set, context).await.map_err(|error| match error {
+            InboxError::Refused(refusal) => NotAdmitted::Refused(refusal),
+            InboxError::Unstorable => NotAdmitted::Unstorable,
+            InboxError::Unavailable(_) | InboxError::UnknownUpstream => NotAdmitted::Unstored(error),
+        })
+    }
+
+    /// Notes a refusal. That it could not be noted does not make it less of one.
+    pub async fn refused(&self, refusal: Refusal, raw: &[u8], context: Context) -> NotAdmitted {
+        if let Err(error) = self.inbox.refuse(&Refused::new(&context, &refusal, raw)).await {
+            tracing::warn!(error = %chain(&error), "a refusal could not be noted");
+        }
+        tracing::info!(
+            upstream.name = self.upstream.name,
+            method = context.method.as_str(),
+            code = refusal.code().as_str(),
+            "a SET is refused: {refusal}"
+        );
+        NotAdmitted::Refused(refusal)
+    }
+
+    async fn verified(&self, raw: &[u8], context: Context) -> Result<Result<VerifiedSet, Refusal>, NotAdmitted> {
+        let policy = self.upstream.policy();
+        if policy.audiences.is_empty() {
+            return Err(NotAdmitted::TooSoon);
+        }
+        let verify = |keys: &VerifyingKeys| set::verify(raw, &policy, keys, context.received_at);
+        match verify(&self.upstream.keys()) {
+            Err(Refusal::UnknownKey(key_id)) => Ok(verify(&*self.keys_with(&key_id).await?)),
+            verified => Ok(verified),
+        }
+    }
+
+    async fn keys_with(&self, key_id: &KeyId) -> Result<Arc<VerifyingKeys>, NotAdmitted> {
+        self.upstream.look_for(key_id).await.map_err(NotAdmitted::Unjudged)
+    }
+}

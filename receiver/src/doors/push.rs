@@ -1,0 +1,152 @@
+//! `POST /ssf/push/{upstream}`: a transmitter delivers one SET (RFC 8935 §2).
+//!
+//! | answer | when |
+//! |---|---|
+//! | 202, empty | the SET is applied and committed, now or before |
+//! | 400 `{"err", "description"}` | it is refused (§2.3), or the `Authorization` is not the one we registered |
+//! | 404 | there is no such upstream, or it does not push |
+//! | 413 | it is longer than `inbox.max_set_bytes` |
+//! | 415 | it is not `application/secevent+jwt` |
+//! | 503 with `Retry-After` | it could not be judged or stored now; it must come again |
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest as _, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use ssf_common::clock::Timestamp;
+use ssf_common::protocol::SetError;
+use ssf_common::runtime::Env;
+use ssf_common::runtime::http::error_reply;
+use ssf_common::runtime::telemetry::chain;
+use ssf_common::set::{ErrorCode, MEDIA_TYPE, Refusal};
+
+use super::{Admission, NotAdmitted};
+use crate::inbox::Context;
+use crate::upstream::Method;
+
+/// The push endpoints, one per upstream that pushes.
+#[derive(Clone, Debug)]
+pub struct PushDoors(Arc<Doors>);
+
+#[derive(Debug)]
+struct Doors {
+    by_name: BTreeMap<String, Door>,
+    env: Env,
+}
+
+#[derive(Debug)]
+struct Door {
+    admission: Admission,
+    /// When a wrong authorization was last noted: strangers shall not fill the database by knocking.
+    noted_at: Mutex<Option<Timestamp>>,
+}
+
+impl PushDoors {
+    /// Doors for those of the upstreams that push.
+    pub fn new(admissions: impl IntoIterator<Item = Admission>, env: Env) -> Self {
+        let pushing = admissions.into_iter().filter(|admission| admission.upstream.method() == Method::Push);
+        let door =
+            |admission: Admission| (admission.upstream.name.clone(), Door { admission, noted_at: Mutex::default() });
+        Self(Arc::new(Doors { by_name: pushing.map(door).collect(), env }))
+    }
+
+    /// The route.
+    pub fn router(self) -> Router {
+        Router::new().route("/ssf/push/{upstream}", post(receive)).with_state(self)
+    }
+}
+
+async fn receive(State(doors): State<PushDoors>, Path(name): Path<String>, request: Request) -> Response {
+    let Doors { by_name, env } = &*doors.0;
+    let Some(door) = by_name.get(&name) else {
+        return error_reply(StatusCode::NOT_FOUND, "not_found", "no upstream of this name pushes here");
+    };
+    if !is_set(request.headers()) {
+        let text = "the content type must be application/secevent+jwt";
+        return error_reply(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", text);
+    }
+    let context = |received_at| Context { upstream_id: door.admission.upstream.id, received_at, method: Method::Push };
+    // Before the body is read: a stranger shall not make us hold it.
+    if !door.is_authorized(request.headers()) {
+        return door.unauthorized(context(env.now())).await;
+    }
+    let body = Bytes::from_request(request, &()).await;
+    let context = context(env.now());
+    match body {
+        Ok(body) if body.len() <= door.admission.upstream.policy().max_bytes => door.admitted(&body, context).await,
+        Err(unread) if unread.status() != StatusCode::PAYLOAD_TOO_LARGE => {
+            refused(StatusCode::BAD_REQUEST, &ErrorCode::InvalidRequest, "the body could not be read".to_owned())
+        }
+        _ => door.too_large(context).await,
+    }
+}
+
+impl Door {
+    fn is_authorized(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+        self.admission.upstream.held().authorizes(shown)
+    }
+
+    async fn admitted(&self, body: &[u8], context: Context) -> Response {
+        match self.admission.admit(body, context).await {
+            Ok(_) => StatusCode::ACCEPTED.into_response(),
+            Err(error) => match error.answer() {
+                Some((code, description)) => refused(StatusCode::BAD_REQUEST, &code, description),
+                None => self.not_now(&error),
+            },
+        }
+    }
+
+    async fn unauthorized(&self, context: Context) -> Response {
+        let refusal = Refusal::WrongAuthorization;
+        let (code, description) = (refusal.code(), refusal.description());
+        if self.may_note(context.received_at) {
+            self.admission.refused(refusal, &[], context).await;
+        }
+        refused(StatusCode::BAD_REQUEST, &code, description)
+    }
+
+    async fn too_large(&self, context: Context) -> Response {
+        let refusal = Refusal::TooLarge(self.admission.upstream.policy().max_bytes);
+        let (code, description) = (refusal.code(), refusal.description());
+        self.admission.refused(refusal, &[], context).await;
+        refused(StatusCode::PAYLOAD_TOO_LARGE, &code, description)
+    }
+
+    fn not_now(&self, error: &NotAdmitted) -> Response {
+        tracing::warn!(upstream.name = self.admission.upstream.name, error = %chain(error), "a push is answered with 503");
+        let text = "the SET cannot be taken now; send it again";
+        let mut reply = error_reply(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", text);
+        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        reply
+    }
+
+    fn may_note(&self, now: Timestamp) -> bool {
+        let mut noted_at = self.noted_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = noted_at.is_none_or(|at| now >= at.plus(BETWEEN_NOTES));
+        if is_time {
+            *noted_at = Some(now);
+        }
+        is_time
+    }
+}
+
+/// RFC 8935 §2.1; parameters are ignored.
+fn is_set(headers: &HeaderMap) -> bool {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(MEDIA_TYPE)
+}
+
+/// RFC 8935 §2.3.
+fn refused(status: StatusCode, code: &ErrorCode, description: String) -> Response {
+    let body = SetError { err: code.clone(), description: Some(description) };
+    (status, [(header::CONTENT_LANGUAGE, "en")], Json(body)).into_response()
+}
+
+const BETWEEN_NOTES: Duration = Duration::from_secs(1);

@@ -1,0 +1,110 @@
+//! HTTP towards transmitters: one request, one bounded answer. Called by discovery, tokens, keys and management calls.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode, header};
+use reqwest::{Client, RequestBuilder};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::config::is_on_loopback;
+
+/// A client that follows no redirect, for a redirect would carry credentials to whoever it names.
+#[derive(Clone, Debug)]
+pub struct Http(Client);
+
+/// An answer that arrived whole.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// There is no answer, or none that may be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The client could not be made, or the peer could not be talked to.
+    #[error("the transmitter cannot be reached")]
+    Unreachable(#[source] reqwest::Error),
+    /// The answer did not come in time.
+    #[error("the transmitter did not answer in time")]
+    TimedOut,
+    /// The answer is longer than anything a transmitter has to say.
+    #[error("the answer is longer than {0} bytes")]
+    TooLong(usize),
+}
+
+/// An endpoint that may not be called.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the transmitter's `{member}` is not an https URL")]
+pub struct EndpointError {
+    /// The member of the metadata it came from.
+    pub member: &'static str,
+}
+
+impl Http {
+    /// A client whose answers come within `timeout`, unless a request says otherwise.
+    pub fn new(timeout: Duration) -> Result<Self, FetchError> {
+        let client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(timeout)
+            .connect_timeout(timeout.min(MAX_CONNECT))
+            .tcp_nodelay(true)
+            .user_agent(concat!("ssf-receiver/", env!("CARGO_PKG_VERSION")));
+        client.build().map(Self).map_err(FetchError::Unreachable)
+    }
+
+    /// A GET to be sent.
+    pub(super) fn get(&self, url: Url) -> RequestBuilder {
+        self.0.get(url).header(header::ACCEPT, "application/json")
+    }
+
+    /// A request to be sent.
+    pub(super) fn request(&self, method: http::Method, url: Url) -> RequestBuilder {
+        self.0.request(method, url).header(header::ACCEPT, "application/json")
+    }
+}
+
+/// Sends the request and reads an answer of at most `limit` bytes.
+pub(super) async fn send(request: RequestBuilder, limit: usize) -> Result<Answer, FetchError> {
+    let mut response = request.send().await.map_err(fault)?;
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(fault)? {
+        if body.len() + chunk.len() > limit {
+            return Err(FetchError::TooLong(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status: response.status(), headers: response.headers().clone(), body: body.freeze() })
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(&self.body)
+    }
+
+    /// How long to wait before asking again, if the peer says so in seconds (RFC 9110 §10.2.3); at most a day.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds).min(Duration::from_hours(24)))
+    }
+}
+
+/// An endpoint the transmitter announced: https, or plain http on loopback if its issuer is so too.
+pub(super) fn endpoint(text: &str, member: &'static str, is_development: bool) -> Result<Url, EndpointError> {
+    let allowed =
+        |url: &Url| url.scheme() == "https" || (is_development && url.scheme() == "http" && is_on_loopback(url));
+    text.parse().ok().filter(allowed).ok_or(EndpointError { member })
+}
+
+/// The URL stays out of the error: whoever reports it says what was asked for, and a query might carry a secret.
+fn fault(error: reqwest::Error) -> FetchError {
+    if error.is_timeout() { FetchError::TimedOut } else { FetchError::Unreachable(error.without_url()) }
+}
+
+/// Longer than the longest metadata, key set or stream list seen in the field, by far.
+pub(super) const MAX_ANSWER: usize = 1024 * 1024;
+const MAX_CONNECT: Duration = Duration::from_secs(5);

@@ -1,0 +1,338 @@
+//! The keeper: brings one upstream to a working stream, step by step, and keeps it so.
+//!
+//! Each [`tick`](Worker::tick) takes one step that `plan` chose, or none. Everything that must survive a restart is in
+//! the database before it matters: the digest of a push authorization before the transmitter learns it, the state of a
+//! verification before it is asked for, the stream as soon as it is confirmed. So a restart takes up what is there.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::StatusCode;
+use secrecy::SecretString;
+use ssf_common::id::StreamId;
+use ssf_common::protocol::{Metadata, StreamConfiguration, UpdateStream, VerifyRequest};
+use ssf_common::runtime::Worker;
+use ssf_common::runtime::telemetry::chain;
+
+use super::client::CallError;
+use super::discover::DiscoveryError;
+pub use super::plan::StreamFault;
+use super::plan::{self, Progress, Step};
+use super::{Digest, LinkError, Method, Upstream, store};
+
+/// Keeps the stream of one upstream.
+#[derive(Debug)]
+pub struct Keeper {
+    upstream: Arc<Upstream>,
+    progress: Mutex<Progress>,
+    trouble: Mutex<Option<String>>,
+}
+
+/// A step did not succeed; it will be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// The metadata cannot be had.
+    #[error("upstream {name}")]
+    Discovery {
+        /// Our name for the upstream.
+        name: String,
+        /// Why.
+        #[source]
+        source: DiscoveryError,
+    },
+    /// The keys cannot be had.
+    #[error("upstream {name}")]
+    Keys {
+        /// Our name for the upstream.
+        name: String,
+        /// Why.
+        #[source]
+        source: LinkError,
+    },
+    /// A call failed.
+    #[error("upstream {name}")]
+    Call {
+        /// Our name for the upstream.
+        name: String,
+        /// Why.
+        #[source]
+        source: CallError,
+    },
+    /// The stream is not one for us.
+    #[error("upstream {name}")]
+    Stream {
+        /// Our name for the upstream.
+        name: String,
+        /// Why.
+        #[source]
+        source: StreamFault,
+    },
+    /// There is no room for another stream, and none of those that are there is ours.
+    #[error(
+        "upstream {name}: the transmitter has no room for another stream, and none of the {found} it has is ours; delete one there"
+    )]
+    NoneIsOurs {
+        /// Our name for the upstream.
+        name: String,
+        /// How many there are.
+        found: usize,
+    },
+    /// The database did not do it.
+    #[error("the database did not answer")]
+    Store(#[from] sqlx::Error),
+}
+
+impl Keeper {
+    /// The keeper of `upstream`.
+    pub fn new(upstream: Arc<Upstream>) -> Self {
+        Self { upstream, progress: Mutex::default(), trouble: Mutex::default() }
+    }
+
+    /// Whose.
+    pub const fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+
+    /// Creates the stream, or adopts the one that is there and brings it to what is wanted; says what the transmitter
+    /// answered.
+    pub async fn create(&self) -> Result<StreamConfiguration, KeeperError> {
+        let metadata = self.metadata().await?;
+        let authorization = self.new_authorization().await?;
+        let wanted = self.upstream.wanted(authorization.as_ref().map(|(header, _)| header.clone()));
+        let confirmed = authorization.map(|(_, digest)| digest);
+        let answer = match self.upstream.client.create(&metadata, &wanted).await {
+            Err(error) if error.status() == Some(StatusCode::CONFLICT) => {
+                let theirs = self.upstream.client.list(&metadata).await.map_err(self.call())?;
+                let of_others = store::streams_of_others(&mut *self.db().await?, self.upstream.id).await?;
+                let name = &self.upstream.name;
+                let found = plan::ours(&theirs, &wanted, &of_others)
+                    .ok_or_else(|| KeeperError::NoneIsOurs { name: name.clone(), found: theirs.len() })?;
+                tracing::info!(upstream.name = name, stream.id = %found.stream_id, "adopting a stream that is there already");
+                self.changed(&metadata, UpdateStream::of(found.stream_id.clone(), wanted)).await?
+            }
+            answer => answer.map_err(self.call())?,
+        };
+        self.hold(&answer, confirmed.as_ref()).await?;
+        tracing::info!(
+            upstream.name = self.upstream.name,
+            stream.id = %answer.stream_id,
+            events.delivered = answer.events_delivered.len(),
+            "the stream is there"
+        );
+        Ok(answer)
+    }
+
+    /// Asks for a verification event with a fresh state, unless somebody did after `not_since`. Says the state.
+    pub async fn verify(
+        &self,
+        stream_id: &StreamId,
+        not_since: ssf_common::clock::Timestamp,
+    ) -> Result<Option<String>, KeeperError> {
+        let metadata = self.metadata().await?;
+        if !plan::can_verify(&metadata) {
+            return Ok(None);
+        }
+        let env = &self.upstream.env;
+        let state = env.random.secret();
+        // The event may be here before the answer to the request is.
+        let now = env.now();
+        if !store::begin_verification(&mut *self.db().await?, self.upstream.id, &state, not_since, now).await? {
+            return Ok(None);
+        }
+        let wanted = VerifyRequest { stream_id: stream_id.clone(), state: Some(state.clone()) };
+        self.upstream.client.verify(&metadata, &wanted).await.map_err(self.call())?;
+        Ok(Some(state))
+    }
+
+    /// The metadata as known, read now if it is not.
+    pub async fn metadata(&self) -> Result<Arc<Metadata>, KeeperError> {
+        match self.upstream.metadata() {
+            Some((metadata, _)) => Ok(metadata),
+            None => self
+                .upstream
+                .discover()
+                .await
+                .map_err(|source| KeeperError::Discovery { name: self.upstream.name.clone(), source }),
+        }
+    }
+
+    async fn step(&self) -> Result<usize, KeeperError> {
+        let upstream = &self.upstream;
+        let held = upstream.read_held().await?;
+        if upstream.take_doubt() {
+            self.note(|progress| progress.inspected_at = None);
+        }
+        let now = upstream.env.now();
+        let progress = Progress {
+            discovered_at: upstream.metadata().map(|(_, at)| at),
+            keys_at: upstream.keys.read_at().await,
+            ..self.progress().clone()
+        };
+        match progress.next(&held, &upstream.settings, upstream.refresh, now) {
+            Step::Rest => return Ok(0),
+            Step::Discover => {
+                let name = || upstream.name.clone();
+                upstream.discover().await.map_err(|source| KeeperError::Discovery { name: name(), source })?;
+            }
+            Step::ReadKeys => {
+                let metadata = self.metadata().await?;
+                let name = || upstream.name.clone();
+                upstream.read_keys(&metadata).await.map_err(|source| KeeperError::Keys { name: name(), source })?;
+            }
+            Step::Create => {
+                self.create().await?;
+            }
+            Step::Inspect(stream_id) => self.inspect(&stream_id).await?,
+            Step::Verify(stream_id, not_since) => match self.verify(&stream_id, not_since).await {
+                Ok(Some(_)) => store::note_contact(&mut *self.db().await?, upstream.id, upstream.env.now()).await?,
+                Ok(None) => return Ok(0),
+                Err(KeeperError::Call { source, .. }) if source.is_not_found() => upstream.doubt(),
+                Err(error) => return Err(error),
+            },
+        }
+        Ok(1)
+    }
+
+    /// Reads the stream; brings it to what is wanted if it is not; lets it go if it is not there.
+    async fn inspect(&self, stream_id: &StreamId) -> Result<(), KeeperError> {
+        let (upstream, metadata) = (&self.upstream, self.metadata().await?);
+        let answer = match upstream.client.read(&metadata, stream_id).await {
+            Err(error) if error.is_not_found() => {
+                tracing::warn!(
+                    upstream.name = upstream.name,
+                    stream.id = %stream_id,
+                    "the transmitter no longer knows the stream: events may have been lost since the last contact; creating it anew"
+                );
+                store::forget_stream(&mut *self.db().await?, upstream.id, stream_id, upstream.env.now()).await?;
+                upstream.read_held().await?;
+                return Ok(());
+            }
+            answer => answer.map_err(self.call())?,
+        };
+        if plan::is_as_wanted(&answer, &upstream.wanted(None)) {
+            self.hold(&answer, None).await?;
+        } else {
+            let authorization = self.new_authorization().await?;
+            let wanted = upstream.wanted(authorization.as_ref().map(|(header, _)| header.clone()));
+            let changed = self.changed(&metadata, UpdateStream::of(stream_id.clone(), wanted)).await?;
+            self.hold(&changed, authorization.map(|(_, digest)| digest).as_ref()).await?;
+        }
+        if metadata.status_endpoint.is_some() {
+            let said = upstream.client.status(&metadata, stream_id).await.map_err(self.call())?;
+            let reason = said.reason.as_deref().map(|reason| reason.replace('\0', ""));
+            let now = upstream.env.now();
+            store::note_status(&mut *self.db().await?, upstream.id, said.status, reason.as_deref(), now).await?;
+        }
+        Ok(())
+    }
+
+    /// Changes the stream and says what became of it, reading it if the transmitter does not say so itself.
+    async fn changed(&self, metadata: &Metadata, change: UpdateStream) -> Result<StreamConfiguration, KeeperError> {
+        let client = &self.upstream.client;
+        match client.update(metadata, &change).await.map_err(self.call())? {
+            Some(answer) => Ok(answer),
+            None => client.read(metadata, &change.stream_id).await.map_err(self.call()),
+        }
+    }
+
+    async fn hold(&self, answer: &StreamConfiguration, confirmed: Option<&Digest>) -> Result<(), KeeperError> {
+        let upstream = &self.upstream;
+        let stream = plan::accepted(answer, &upstream.settings, upstream.method())
+            .map_err(|source| KeeperError::Stream { name: upstream.name.clone(), source })?;
+        let now = upstream.env.now();
+        store::hold_stream(&mut *self.db().await?, upstream.id, &stream, confirmed, now).await?;
+        self.note(|progress| {
+            progress.inspected_at = Some(now);
+            let seconds = answer.min_verification_interval.unwrap_or(0).min(MAX_INTERVAL);
+            progress.min_interval = std::time::Duration::from_secs(seconds);
+        });
+        upstream.read_held().await?;
+        Ok(())
+    }
+
+    /// A fresh authorization for push, accepted from now on; the transmitter is told next.
+    async fn new_authorization(&self) -> Result<Option<(SecretString, Digest)>, KeeperError> {
+        let upstream = &self.upstream;
+        if upstream.method() == Method::Poll {
+            return Ok(None);
+        }
+        let header = format!("Bearer {}", upstream.env.random.secret());
+        let digest = Digest::of(header.as_bytes());
+        let now = upstream.env.now();
+        store::propose_authorization(&mut *self.db().await?, upstream.id, &digest, now).await?;
+        upstream.read_held().await?;
+        Ok(Some((header.into(), digest)))
+    }
+
+    /// Trouble that lasts is written down once; a transmitter that asks for patience gets it.
+    async fn remember(&self, error: &KeeperError) {
+        let upstream = &self.upstream;
+        let now = upstream.env.now();
+        let wait = match error {
+            KeeperError::Call { source, .. } => source.retry_after(),
+            // Only people can help; asking every few seconds does not.
+            KeeperError::Stream { .. } | KeeperError::NoneIsOurs { .. } => Some(FOR_PEOPLE),
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            self.note(|progress| progress.not_before = Some(now.plus(wait)));
+        }
+        let text: String = chain(error).chars().filter(|c| *c != '\0').take(MAX_TROUBLE).collect();
+        let is_news =
+            self.trouble.lock().unwrap_or_else(PoisonError::into_inner).replace(text.clone()).as_ref() != Some(&text);
+        if is_news && !matches!(error, KeeperError::Store(_)) {
+            let noted = async { store::note_trouble(&mut *self.db().await?, upstream.id, &text, now).await }.await;
+            if let Err(error) = noted {
+                tracing::debug!(error = %chain(&error), "the trouble of an upstream could not be noted");
+            }
+        }
+    }
+
+    /// A step that succeeded ends the trouble.
+    async fn recovered(&self) {
+        if self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take().is_none() {
+            return;
+        }
+        let (id, now) = (self.upstream.id, self.upstream.env.now());
+        if let Err(error) = async { store::note_contact(&mut *self.db().await?, id, now).await }.await {
+            tracing::debug!(error = %chain(&error), "the end of an upstream's trouble could not be noted");
+        }
+    }
+
+    fn call(&self) -> impl Fn(CallError) -> KeeperError + use<> {
+        let name = self.upstream.name.clone();
+        move |source| KeeperError::Call { name: name.clone(), source }
+    }
+
+    async fn db(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, sqlx::Error> {
+        self.upstream.pool.acquire().await
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut self.progress());
+    }
+}
+
+impl Worker for Keeper {
+    const NAME: &'static str = "stream keeper";
+    type Error = KeeperError;
+
+    /// One step. To be run every second or so, and when the upstream has news.
+    async fn tick(&self) -> Result<usize, KeeperError> {
+        let stepped = self.step().await;
+        match &stepped {
+            Ok(0) => {}
+            Ok(_) => self.recovered().await,
+            Err(error) => self.remember(error).await,
+        }
+        stepped
+    }
+}
+
+/// No transmitter means a longer one; a day.
+const MAX_INTERVAL: u64 = 86_400;
+const MAX_TROUBLE: usize = 1_024;
+const FOR_PEOPLE: std::time::Duration = std::time::Duration::from_mins(1);

@@ -1,0 +1,162 @@
+//! What to do next for an upstream, and what to think of an answer: pure decisions, carried out by the keeper.
+
+use std::time::Duration;
+
+use ssf_common::clock::Timestamp;
+use ssf_common::id::StreamId;
+use ssf_common::protocol::{CreateStream, Metadata, StreamConfiguration};
+
+use super::{Held, Method, Stream};
+use crate::config::UpstreamSettings;
+
+/// One step towards a stream that is as configured and known to work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Read the metadata.
+    Discover,
+    /// Read the key set.
+    ReadKeys,
+    /// Create a stream, or adopt the one that is there.
+    Create,
+    /// See whether the stream is there and as wanted.
+    Inspect(StreamId),
+    /// Ask for a verification event; nobody else may have asked after this time.
+    Verify(StreamId, Timestamp),
+    /// Nothing.
+    Rest,
+}
+
+/// What the keeper remembers beside what the database holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// When the metadata was read.
+    pub(super) discovered_at: Option<Timestamp>,
+    /// When the keys were read.
+    pub(super) keys_at: Option<Timestamp>,
+    /// When the stream was last seen to be there and as wanted, by this process.
+    pub(super) inspected_at: Option<Timestamp>,
+    /// The transmitter's `min_verification_interval`.
+    pub(super) min_interval: Duration,
+    /// Nothing is asked before: the transmitter said so.
+    pub(super) not_before: Option<Timestamp>,
+}
+
+impl Progress {
+    /// The next step.
+    pub(super) fn next(&self, held: &Held, settings: &UpstreamSettings, refresh: Duration, now: Timestamp) -> Step {
+        let is_due = |last: Option<Timestamp>| last.is_none_or(|at| now >= at.plus(refresh));
+        if self.not_before.is_some_and(|at| now < at) {
+            return Step::Rest;
+        }
+        if is_due(self.discovered_at) {
+            return Step::Discover;
+        }
+        if is_due(self.keys_at) {
+            return Step::ReadKeys;
+        }
+        let Some(stream_id) = &held.stream_id else { return Step::Create };
+        if is_due(self.inspected_at) {
+            return Step::Inspect(stream_id.clone());
+        }
+        let every = settings.verify_every.duration().max(self.min_interval);
+        let patience = every.min(PATIENCE).max(self.min_interval);
+        let is_time = match (held.verification_sent_at, held.last_verified_at) {
+            (Some(sent), _) => now >= sent.plus(patience),
+            (None, Some(verified)) => now >= verified.plus(every),
+            (None, None) => true,
+        };
+        if is_time { Step::Verify(stream_id.clone(), now.minus(patience)) } else { Step::Rest }
+    }
+}
+
+/// Why a stream the transmitter describes is not one for us.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamFault {
+    /// Its SETs would be somebody else's.
+    #[error("the stream's `iss` is not the issuer of the upstream")]
+    Issuer,
+    /// Its SETs would be for somebody else.
+    #[error(
+        "the stream's `aud` names none of the upstream's audiences; correct upstreams.*.audiences or what the transmitter registered"
+    )]
+    Audience,
+    /// It delivers in another way than asked for.
+    #[error("the stream is not delivered as asked for: the transmitter does not support this delivery method")]
+    Method,
+    /// Nowhere to poll.
+    #[error("the stream has no `delivery.endpoint_url` to poll")]
+    Endpoint,
+}
+
+/// The stream as far as we keep it, if it is one for us.
+pub(super) fn accepted(
+    answer: &StreamConfiguration,
+    settings: &UpstreamSettings,
+    method: Method,
+) -> Result<Stream, StreamFault> {
+    if answer.iss != settings.issuer {
+        return Err(StreamFault::Issuer);
+    }
+    if !settings.audiences.is_empty() && !answer.aud.names_any_of(&settings.audiences) {
+        return Err(StreamFault::Audience);
+    }
+    if answer.delivery.known_method().is_some_and(|given| given.as_str() != method.as_str()) {
+        return Err(StreamFault::Method);
+    }
+    let poll_endpoint = answer.delivery.endpoint_url.clone().filter(|_| method == Method::Poll);
+    if method == Method::Poll && poll_endpoint.is_none() {
+        return Err(StreamFault::Endpoint);
+    }
+    Ok(Stream {
+        id: answer.stream_id.clone(),
+        audiences: answer.aud.0.clone(),
+        events_delivered: answer.events_delivered.clone(),
+        poll_endpoint,
+    })
+}
+
+/// Whether the stream is as wanted, as far as the transmitter says.
+pub(super) fn is_as_wanted(answer: &StreamConfiguration, wanted: &CreateStream) -> bool {
+    let sorted = |uris: &Option<Vec<String>>| {
+        uris.clone().map(|mut uris| {
+            uris.sort_unstable();
+            uris
+        })
+    };
+    let has_events =
+        answer.events_requested.is_none() || sorted(&answer.events_requested) == sorted(&wanted.events_requested);
+    let has_delivery = wanted.delivery.as_ref().is_none_or(|delivery| {
+        let is_at = delivery.endpoint_url.is_none() || answer.delivery.endpoint_url == delivery.endpoint_url;
+        answer.delivery.known_method() == delivery.known_method() && is_at
+    });
+    has_events && has_delivery
+}
+
+/// Which of the streams that are there already is ours: the one that sends to our endpoint, or that has our description,
+/// or the only one.
+pub(super) fn ours<'a>(
+    streams: &'a [StreamConfiguration],
+    wanted: &CreateStream,
+    of_others: &[StreamId],
+) -> Option<&'a StreamConfiguration> {
+    let free: Vec<_> = streams.iter().filter(|stream| !of_others.contains(&stream.stream_id)).collect();
+    let endpoint = wanted.delivery.as_ref().and_then(|delivery| delivery.endpoint_url.as_ref());
+    let at_our_endpoint =
+        free.iter().find(|stream| endpoint.is_some() && stream.delivery.endpoint_url.as_ref() == endpoint);
+    let called_ours =
+        || free.iter().find(|stream| stream.description.is_some() && stream.description == wanted.description);
+    let only_one = || free.first().filter(|_| free.len() == 1);
+    at_our_endpoint.or_else(called_ours).or_else(only_one).copied()
+}
+
+/// Whether verifications can be asked for.
+pub(super) const fn can_verify(metadata: &Metadata) -> bool {
+    metadata.verification_endpoint.is_some()
+}
+
+/// A verification event that has not come after this long is asked for again.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -13,7 +13,7 @@ comment on column feed.seq is 'The number of the last commit that touched cut-of
 insert into feed (seq) values (0);
 
 create table cutoff (
-    issuer_id         uuid        not null references issuer (id),
+    issuer_id         uuid        not null,
     key               bytea       not null,
     revoked_before    timestamptz,
     revalidate_before timestamptz,

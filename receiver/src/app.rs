@@ -72,7 +72,7 @@ impl Receiver {
     /// A receiver with these settings on a database whose schema is up to date. Writes down the configured upstreams.
     /// Must be called inside a tokio runtime.
     pub async fn open(settings: Arc<Settings>, env: Env, pool: PgPool) -> Result<Self, OpenError> {
-        let keyring = Keyring::new(settings.subject_key(&*env.random)?);
+        let keyring = Keyring::new(&settings.subject_key(&*env.random)?);
         let inbox = Inbox::new(pool.clone(), env.clone(), keyring.clone());
         let mut receiver =
             Self { settings, env, pool, keyring, inbox, links: BTreeMap::new(), stop: CancellationToken::new() };

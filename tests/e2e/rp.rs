@@ -1,6 +1,8 @@
 //! One relying party for the stories about the receiver: its inbox and its API on a database of its own, an issuer's
 //! key, and a clock that the story moves.
 
+#![expect(clippy::unwrap_used, reason = "a story may panic")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,14 +14,16 @@ use ssf_common::event::{Event, EventType, Vocabulary};
 use ssf_common::id::IssuerUrl;
 use ssf_common::jwks::{Algorithm, SigningKey, VerifyingKeys};
 use ssf_common::random::SystemRandom;
-use ssf_common::runtime::Env;
+use ssf_common::runtime::{Env, postgres};
 use ssf_common::set::{self, Audience, Claims, DEFAULT_TIMELINE_CLAIM, Policy, Timeline, VerifiedSet};
 use ssf_common::subject::Subject;
+use ssf_harness::{ScratchDatabase, TestCluster};
 use ssf_receiver::api::{self, ApiState};
 use ssf_receiver::inbox::{Context, Inbox, InboxError, Receipt};
 use ssf_receiver::session::Keyring;
 use ssf_receiver::upstream::store::{self, NewUpstream};
 use ssf_receiver::upstream::{IssuerId, Method, UpstreamId};
+use ssf_receiver::{MIGRATIONS, SCHEMA};
 
 /// The issuer of every SET.
 pub(crate) const ISSUER: &str = "https://idp.example";
@@ -43,14 +47,15 @@ pub(crate) struct Rp {
 impl Rp {
     /// A receiver on push, with nothing in its database.
     pub(crate) async fn start() -> Self {
-        Self::on(scratch_database().await).await
+        let database = TestCluster::shared().await.scratch_database("rp").await.unwrap();
+        Self::on(prepared(&database).await).await
     }
 
     /// A receiver on this database, which may have another on it already.
     pub(crate) async fn on(pool: PgPool) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(START)));
         let env = Env { clock: Arc::<ManualClock>::clone(&clock), random: Arc::new(SystemRandom) };
-        let keyring = Keyring::new("a root secret of the tests".into());
+        let keyring = Keyring::new(&"a root secret of the tests".into());
         let upstream = configure(&pool, &env).await;
         let key = SigningKey::generate(Algorithm::Es256).unwrap();
         let published = VerifyingKeys::parse(json!({"keys": [key.public_jwk()]}).to_string().as_bytes()).unwrap();
@@ -150,14 +155,9 @@ async fn configure(pool: &PgPool, env: &Env) -> UpstreamId {
     store::ensure(&mut db, &new, now).await.unwrap()
 }
 
-/// A new database with the receiver's schema.
-pub(crate) async fn scratch_database() -> PgPool {
-    use ssf_common::runtime::postgres;
-    let server: sqlx::postgres::PgConnectOptions = "postgres://postgres@127.0.0.1:55432/postgres".parse().unwrap();
-    let admin = postgres::connect(server.clone(), "public", 1, "tests").await.unwrap();
-    let name = format!("h3_{}", ssf_common::id::uuid_v7(Timestamp::EPOCH, &ssf_common::random::SystemRandom).simple());
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("create database {name}"))).execute(&admin).await.unwrap();
-    let pool = postgres::connect(server.database(&name), ssf_receiver::SCHEMA, 8, "tests").await.unwrap();
-    postgres::migrate(&pool, ssf_receiver::SCHEMA, &ssf_receiver::MIGRATIONS).await.unwrap();
+/// The receiver's schema in a database that is empty so far.
+pub(crate) async fn prepared(database: &ScratchDatabase) -> PgPool {
+    let pool = postgres::connect(database.options.clone(), SCHEMA, 8, "e2e").await.unwrap();
+    postgres::migrate(&pool, SCHEMA, &MIGRATIONS).await.unwrap();
     pool
 }

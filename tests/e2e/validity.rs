@@ -133,7 +133,7 @@ async fn registering_is_idempotent_and_an_origin_never_moves_back() {
     let (status, answer) = rp.register("s", json!({"subject": mail("a@example.com"), "origin": START - 2_000})).await;
     assert_eq!((status, &answer["error"]), (409, &json!("conflict")));
 
-    rp.clock.advance(Duration::from_secs(60));
+    rp.clock.advance(Duration::from_mins(1));
     let (_, expired) = rp.call(Method::GET, "/v1/sessions/s", None).await;
     assert_eq!((&expired["state"], &expired["reason"]), (&json!("revalidate_required"), &json!("expired")));
     let prolonged = json!({"validated": START + 60, "expires_at": START + 120});
@@ -190,8 +190,8 @@ async fn a_check_takes_a_name_or_a_description_and_a_batch_takes_both() {
     let (status, answer) = rp.call(Method::POST, "/v1/check/batch", Some(&checks)).await;
     assert_eq!(status, 200, "{answer}");
     let results = answer["results"].as_array().unwrap();
-    let states: Vec<_> = results.iter().map(|r| r["state"].as_str().unwrap()).collect();
-    assert_eq!(states, ["active", "unknown", "revoked", "active", "active", "unknown", "active"]);
+    let told: Vec<_> = results.iter().map(|r| r["state"].as_str().unwrap()).collect();
+    assert_eq!(told, ["active", "unknown", "revoked", "active", "active", "unknown", "active"]);
     assert_eq!((&results[1]["reason"], &results[5]["reason"]), (&json!("not_registered"), &json!("unknown_issuer")));
     assert!(results.iter().all(|r| r["as_of"] == answer["as_of"]));
     for (check, result) in checks["checks"].as_array().unwrap().iter().zip(results) {

@@ -179,7 +179,9 @@ fn check_issuer(text: &str) -> Result<(), SettingsError> {
 }
 
 fn is_identifier(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.len() < 60 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() < 60
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 const RESERVED_CLAIMS: [&str; 10] = ["iss", "aud", "jti", "iat", "exp", "sub", "sub_id", "events", "txn", "toe"];

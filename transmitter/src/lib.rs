@@ -1,9 +1,23 @@
 //! A Shared Signals transmitter (OpenID SSF 1.0) on PostgreSQL.
+//!
+//! An identity provider hands in decisions ([`outbox`]); each becomes one signed SET per stream that wants it and is
+//! delivered by push or poll ([`delivery`]). [`Transmitter`] puts the parts together; `ssf-transmitter serve` runs it.
+//!
+//! The road, data flowing right and imports pointing left: `config` < `issuer` < `keys` < `client` < `stream` < `outbox`
+//! < `control` < `timeline` < `delivery` < `api` < `app` < `main`.
 
+pub mod api;
+mod app;
 pub mod client;
 pub mod config;
 pub mod control;
+pub mod delivery;
 pub mod issuer;
 pub mod keys;
 pub mod outbox;
 pub mod stream;
+pub mod timeline;
+
+pub mod admin;
+
+pub use app::{MIGRATOR, OpenError, Transmitter};

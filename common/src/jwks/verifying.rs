@@ -14,7 +14,10 @@ use crate::id::KeyId;
 /// The usable keys of a JWK set (RFC 7517 §5): those with a `kid`, meant for signatures, that fit one of our algorithms.
 /// Others are left out, as §5 asks.
 #[derive(Default)]
-pub struct VerifyingKeys(HashMap<KeyId, Vec<(Algorithm, Box<dyn JwsVerifier>)>>);
+pub struct VerifyingKeys(HashMap<KeyId, Vec<Usable>>);
+
+/// A key for one algorithm; an RSA key without `alg` is usable for two.
+type Usable = (Algorithm, Box<dyn JwsVerifier>);
 
 impl VerifyingKeys {
     /// Parses a JWK set.

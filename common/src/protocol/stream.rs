@@ -160,6 +160,7 @@ pub struct VerifyRequest {
     pub state: Option<String>,
 }
 
+#[expect(clippy::ref_option, reason = "the shape serde's serialize_with asks for")]
 fn expose<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    secret.as_ref().map(|secret| secret.expose_secret()).serialize(serializer)
+    secret.as_ref().map(SecretString::expose_secret).serialize(serializer)
 }

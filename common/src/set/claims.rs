@@ -97,7 +97,7 @@ impl From<Audience> for OneOrMany {
 }
 
 /// The transmitter's part of the timeline, carried in a private claim (default name [`DEFAULT_TIMELINE_CLAIM`]):
-/// milliseconds since the epoch on the transmitter's clock. Fixed when the SET is first taken for sending, so that every
+/// milliseconds since the epoch on the transmitter's clock, with a fraction. Fixed when the SET is first taken for sending, so that every
 /// attempt carries the same claims. Receivers that do not know the claim ignore it (RFC 7519 §4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeline {
@@ -114,10 +114,10 @@ pub struct Timeline {
 impl Serialize for Timeline {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         WireTimeline {
-            occurred: self.occurred.unix_millis(),
-            recorded: self.recorded.unix_millis(),
-            fanned_out: self.fanned_out.unix_millis(),
-            taken: self.taken.unix_millis(),
+            occurred: written(self.occurred),
+            recorded: written(self.recorded),
+            fanned_out: written(self.fanned_out),
+            taken: written(self.taken),
         }
         .serialize(serializer)
     }
@@ -126,27 +126,59 @@ impl Serialize for Timeline {
 impl<'de> Deserialize<'de> for Timeline {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = WireTimeline::deserialize(deserializer)?;
-        if [wire.occurred, wire.recorded, wire.fanned_out, wire.taken].iter().any(|ms| !(0..=LAST_MILLIS).contains(ms))
-        {
-            return Err(serde::de::Error::custom("a time of the timeline is out of range"));
-        }
+        let read = |ms| read(ms).ok_or_else(|| serde::de::Error::custom("a time of the timeline is out of range"));
         Ok(Self {
-            occurred: Timestamp::from_unix_millis(wire.occurred),
-            recorded: Timestamp::from_unix_millis(wire.recorded),
-            fanned_out: Timestamp::from_unix_millis(wire.fanned_out),
-            taken: Timestamp::from_unix_millis(wire.taken),
+            occurred: read(wire.occurred)?,
+            recorded: read(wire.recorded)?,
+            fanned_out: read(wire.fanned_out)?,
+            taken: read(wire.taken)?,
         })
     }
 }
 
 #[derive(Serialize, Deserialize)]
 struct WireTimeline {
-    occurred: i64,
-    recorded: i64,
-    fanned_out: i64,
-    taken: i64,
+    occurred: f64,
+    recorded: f64,
+    fanned_out: f64,
+    taken: f64,
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds until the year 9999 are below 2^58; those of this century are exact"
+)]
+fn written(at: Timestamp) -> f64 {
+    at.unix_micros() as f64 / 1_000.0
+}
+
+fn read(ms: f64) -> Option<Timestamp> {
+    #[expect(clippy::cast_possible_truncation, reason = "bounded by the year 9999 just before")]
+    (0.0..=LAST_MILLIS).contains(&ms).then(|| Timestamp::from_unix_micros((ms * 1_000.0).round() as i64))
 }
 
 /// The private claim's name unless configured otherwise.
 pub const DEFAULT_TIMELINE_CLAIM: &str = "ssf_timeline";
-const LAST_MILLIS: i64 = 253_402_300_799_999;
+const LAST_MILLIS: f64 = 253_402_300_799_999.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_survives_the_wire_to_the_microsecond() {
+        let at = |micros| Timestamp::from_unix_micros(1_795_300_114_381_123 + micros);
+        let timeline = Timeline { occurred: at(0), recorded: at(1), fanned_out: at(999_999), taken: at(7_777_777) };
+        let text = serde_json::to_string(&timeline).unwrap();
+        assert_eq!(serde_json::from_str::<Timeline>(&text).unwrap(), timeline, "{text}");
+        assert!(serde_json::from_str::<Timeline>(&text.replace("1795", "-1795")).is_err());
+    }
+
+    #[test]
+    fn one_audience_is_a_string_and_several_an_array() {
+        let one = Audience::from("a");
+        assert_eq!(serde_json::to_value(&one).unwrap(), json!("a"));
+        assert_eq!(serde_json::from_value::<Audience>(json!(["a"])).unwrap(), one);
+        assert_eq!(serde_json::to_value(Audience(vec!["a".into(), "b".into()])).unwrap(), json!(["a", "b"]));
+    }
+}

@@ -226,6 +226,6 @@ fn optional_moment(payload: &Map<String, Value>, name: &'static str) -> Result<O
 /// Members of complex subjects that the house understands (SSF 1.0 §3.2).
 const UNDERSTOOD_MEMBERS: [&str; 7] = ["user", "device", "session", "application", "tenant", "org_unit", "group"];
 /// How far ahead of ours another party's clock may be.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 const LAST_SECOND: f64 = 253_402_300_799.0;
 const MAX_TEXT: usize = 1_024;

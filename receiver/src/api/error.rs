@@ -72,3 +72,19 @@ impl IntoResponse for ApiError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_away_is_a_503_that_says_when_to_come_again() {
+        let reply = ApiError::Store(sqlx::Error::PoolTimedOut).into_response();
+        assert_eq!(reply.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(reply.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(
+            ApiError::Store(sqlx::Error::RowNotFound).into_response().status(),
+            StatusCode::INTERNAL_SERVER_ERROR
+        );
+    }
+}

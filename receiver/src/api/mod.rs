@@ -7,46 +7,8 @@ mod check;
 mod error;
 mod extract;
 mod latency;
+mod router;
 mod sessions;
 
-use axum::Router;
-use axum::routing::{get, post, put};
-use sqlx::PgPool;
-use ssf_common::runtime::Env;
-
 pub use error::ApiError;
-
-use crate::session::Keyring;
-use crate::validity::Validity;
-
-/// What the handlers need.
-#[derive(Clone, Debug)]
-pub struct ApiState {
-    /// The receiver's database.
-    pub pool: PgPool,
-    /// Time and chance.
-    pub env: Env,
-    /// Turns subjects into keys.
-    pub keyring: Keyring,
-    /// Answers questions.
-    pub validity: Validity,
-}
-
-impl ApiState {
-    /// From the database, the clock and the root secret's keyring.
-    pub fn new(pool: PgPool, env: Env, keyring: Keyring) -> Self {
-        let validity = Validity::new(pool.clone(), env.clone());
-        Self { pool, env, keyring, validity }
-    }
-}
-
-/// The routes, all under `/v1`. Authentication and body limits are layers around them.
-pub fn router(state: ApiState) -> Router {
-    Router::new()
-        .route("/v1/sessions/{sid}", put(sessions::register).get(sessions::show).delete(sessions::end))
-        .route("/v1/sessions/{sid}/revalidated", post(sessions::revalidated))
-        .route("/v1/check", post(check::one))
-        .route("/v1/check/batch", post(check::batch))
-        .route("/v1/latency", get(latency::latency))
-        .with_state(state)
-}
+pub use router::{ApiState, router};

@@ -128,6 +128,12 @@ mod tests {
     }
 
     #[test]
+    fn a_block_and_an_unblock_at_the_same_microsecond_is_a_block() {
+        let at = Some(Timestamp::from_unix_seconds(10));
+        assert!(Registers { blocked_at: at, unblocked_at: at, ..Registers::default() }.is_blocked());
+    }
+
+    #[test]
     fn a_block_and_an_unblock_within_the_same_second_is_a_block() {
         let at = |s| Moment::second(Timestamp::from_unix_seconds(s));
         let latest = Timestamp::from_unix_seconds(1_000);

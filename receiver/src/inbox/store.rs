@@ -4,9 +4,10 @@ use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 use ssf_common::id::Txn;
 
+use super::Refused;
 use super::applied::BatchId;
 use super::arrival::Arrival;
-use super::{Outcome, Refused};
+use super::batches::Outcome;
 use crate::session::SubjectKey;
 use crate::upstream::UpstreamId;
 

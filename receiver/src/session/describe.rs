@@ -209,7 +209,7 @@ mod tests {
             body.as_object_mut().unwrap().entry(member).or_insert(value.clone());
         }
         let description: Description = serde_json::from_value(body).map_err(|e| e.to_string())?;
-        description.read(&Keyring::new(SecretString::from("root")), NOW).map_err(|e| e.to_string())
+        description.read(&Keyring::new(&SecretString::from("root")), NOW).map_err(|e| e.to_string())
     }
 
     fn mail() -> Value {

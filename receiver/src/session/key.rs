@@ -1,19 +1,20 @@
 //! Subject keys: what stands in the database in place of a subject.
 //!
-//! A key is the keyed digest of a *conjunction* of atoms. An atom is a member name of a complex subject (empty for a
+//! A key is the keyed digest of a *conjunction* of atoms. An atom is a member name of a complex subject (none for a
 //! simple subject that stands alone) with the canonical form of a simple subject. {user U and device D} is one key, and
 //! not the same as {user U} or {device D}. Keys of different issuers never meet, because each issuer has its own HMAC
 //! key, derived from one root secret; without the root nobody can test a guessed e-mail address against the database.
+//! The derivation is that of HKDF (RFC 5869): extract a key from the root, expand it by the issuer.
 //!
 //! An event names one key ([`Keyring::of_event`]). A session has all the keys an event may name it by
 //! ([`Keyring::of_session`]); so whether an event touches a session is equality of keys.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use ssf_common::id::IssuerUrl;
 use ssf_common::subject::{Simple, Subject};
 
@@ -24,10 +25,10 @@ use super::describe::Members;
 #[sqlx(transparent)]
 pub struct SubjectKey(pub [u8; 16]);
 
-/// The root secret, from which the key of every issuer is derived.
+/// What the key of every issuer is derived from.
 #[derive(Clone, Debug)]
 pub struct Keyring {
-    root: SecretString,
+    extracted: SecretSlice<u8>,
 }
 
 /// More keys than a session or an event may have.
@@ -39,28 +40,23 @@ pub struct TooManyKeys {
 }
 
 impl Keyring {
-    /// A keyring on this root secret. Another root makes every stored key meaningless.
-    pub const fn new(root: SecretString) -> Self {
-        Self { root }
+    /// A keyring on this root secret, which should have 256 bits of chance. Another root makes every stored key
+    /// meaningless.
+    pub fn new(root: &SecretString) -> Self {
+        Self { extracted: hmac(PURPOSE, root.expose_secret().as_bytes()).into() }
     }
 
     /// The keys by which an event about `subject` is known: one, unless the subject gives aliases.
     pub fn of_event(&self, issuer: &IssuerUrl, subject: &Subject) -> Result<Vec<SubjectKey>, TooManyKeys> {
-        let conjunctions = match subject {
-            Subject::Simple(simple) => identifiers(simple).into_iter().map(|one| vec![("", one)]).collect(),
+        let members: Vec<Member<'_>> = match subject {
+            Subject::Simple(simple) => vec![(None, canonical(identifiers(simple)))],
             Subject::Complex(complex) => {
-                let members = complex.members();
-                let found = members
-                    .values()
-                    .map(|one| identifiers(one).len())
-                    .fold(1, |product: usize, n| product.saturating_mul(n));
-                within_bounds(found)?;
-                members
-                    .iter()
-                    .fold(vec![Vec::new()], |so_far, (member, simple)| extended(&so_far, member, &identifiers(simple)))
+                let named = |(name, simple)| (Some(String::as_str(name)), canonical(identifiers(simple)));
+                complex.members().iter().map(named).collect()
             }
         };
-        within_bounds(conjunctions.len())?;
+        within_bounds(members.iter().fold(1, |product: usize, (_, ids)| product.saturating_mul(ids.len())))?;
+        let conjunctions = members.iter().fold(vec![Vec::new()], |so_far, member| extended(&so_far, member));
         Ok(self.digests(issuer, &conjunctions))
     }
 
@@ -69,34 +65,29 @@ impl Keyring {
     pub fn of_session(&self, issuer: &IssuerUrl, members: &Members) -> Result<Vec<SubjectKey>, TooManyKeys> {
         let combined = members.values().fold(1, |product: usize, ids| product.saturating_mul(ids.len() + 1)) - 1;
         within_bounds(combined.saturating_add(members.values().map(Vec::len).sum()))?;
-        let mut conjunctions = members.iter().fold(vec![Vec::new()], |so_far, (member, ids)| {
-            let with = extended(&so_far, member, &ids.iter().collect::<Vec<_>>());
+        let members: Vec<Member<'_>> =
+            members.iter().map(|(name, ids)| (Some(name.as_str()), canonical(ids.iter().collect()))).collect();
+        let mut conjunctions = members.iter().fold(vec![Vec::new()], |so_far, member| {
+            let with = extended(&so_far, member);
             so_far.into_iter().chain(with).collect()
         });
         conjunctions.retain(|atoms| !atoms.is_empty());
-        conjunctions.extend(members.values().flatten().map(|one| vec![("", one)]));
+        conjunctions.extend(members.iter().flat_map(|(_, ids)| ids).map(|id| vec![(None, id.as_str())]));
         Ok(self.digests(issuer, &conjunctions))
     }
 
     fn digests(&self, issuer: &IssuerUrl, conjunctions: &[Vec<Atom<'_>>]) -> Vec<SubjectKey> {
-        let issuer_key = hmac(self.root.expose_secret().as_bytes(), &[PURPOSE, issuer.as_str().as_bytes()].concat());
-        let mut canonical = BTreeMap::new();
-        let keys: BTreeSet<_> = conjunctions
-            .iter()
-            .map(|atoms| {
-                let atoms = atoms.iter().map(|(member, simple)| {
-                    let address = std::ptr::from_ref::<Simple>(simple);
-                    (*member, canonical.entry(address).or_insert_with(|| simple.canonical()).clone())
-                });
-                digest(&issuer_key, atoms.collect())
-            })
-            .collect();
+        let issuer_key = hmac(self.extracted.expose_secret(), issuer.as_str().as_bytes());
+        let keys: BTreeSet<_> = conjunctions.iter().map(|atoms| digest(&issuer_key, atoms.clone())).collect();
         keys.into_iter().collect()
     }
 }
 
-/// A member name (empty for a subject that stands alone) and who it names.
-type Atom<'a> = (&'a str, &'a Simple);
+/// A member's name (none for a subject that stands alone) and the canonical forms of all it is known by.
+type Member<'a> = (Option<&'a str>, Vec<String>);
+
+/// A member's name (none for a subject that stands alone) and the canonical form of who it names.
+type Atom<'a> = (Option<&'a str>, &'a str);
 
 /// The identifiers a simple subject gives: aliases are several names of one subject (RFC 9493 §3.2.8).
 fn identifiers(simple: &Simple) -> Vec<&Simple> {
@@ -106,39 +97,45 @@ fn identifiers(simple: &Simple) -> Vec<&Simple> {
     }
 }
 
-fn extended<'a>(so_far: &[Vec<Atom<'a>>], member: &'a str, ids: &[&'a Simple]) -> Vec<Vec<Atom<'a>>> {
-    so_far
-        .iter()
-        .flat_map(|atoms| ids.iter().map(move |one| atoms.iter().copied().chain([(member, *one)]).collect()))
-        .collect()
+fn canonical(identifiers: Vec<&Simple>) -> Vec<String> {
+    identifiers.into_iter().map(Simple::canonical).collect()
+}
+
+fn extended<'a>(so_far: &[Vec<Atom<'a>>], (name, ids): &'a Member<'a>) -> Vec<Vec<Atom<'a>>> {
+    let with = |atoms: &Vec<Atom<'a>>, id: &'a str| atoms.iter().copied().chain([(*name, id)]).collect();
+    so_far.iter().flat_map(|atoms| ids.iter().map(move |id| with(atoms, id))).collect()
 }
 
 const fn within_bounds(found: usize) -> Result<(), TooManyKeys> {
     if found > MAX_KEYS { Err(TooManyKeys { found }) } else { Ok(()) }
 }
 
-/// Each text is preceded by its length, so no two conjunctions are written the same.
-fn digest(issuer_key: &[u8], mut atoms: Vec<(&str, String)>) -> SubjectKey {
+/// Each text is preceded by its length, and the length of a name is told as one more than it is, so that no name is not
+/// an empty one: no two conjunctions are written the same.
+fn digest(issuer_key: &[u8], mut atoms: Vec<Atom<'_>>) -> SubjectKey {
     atoms.sort_unstable();
     let mut written = Vec::with_capacity(128);
-    for text in atoms.iter().flat_map(|(member, canonical)| [*member, canonical.as_str()]) {
-        written.extend_from_slice(&(text.len() as u64).to_be_bytes());
-        written.extend_from_slice(text.as_bytes());
+    for (name, canonical) in atoms {
+        written.extend_from_slice(&name.map_or(0, |name| name.len() as u64 + 1).to_be_bytes());
+        written.extend_from_slice(name.unwrap_or_default().as_bytes());
+        written.extend_from_slice(&(canonical.len() as u64).to_be_bytes());
+        written.extend_from_slice(canonical.as_bytes());
     }
     let mut key = [0; 16];
     key.copy_from_slice(&hmac(issuer_key, &written)[..16]);
     SubjectKey(key)
 }
 
+/// `key` is never empty: OpenSSL takes no empty ones.
 fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     PKey::hmac(key)
         .and_then(|key| Signer::new(MessageDigest::sha256(), &key)?.sign_oneshot_to_vec(message))
-        .expect("OpenSSL computes HMAC-SHA-256 of any key and message unless memory is exhausted")
+        .expect("OpenSSL computes HMAC-SHA-256 with any key and message unless memory is exhausted")
 }
 
 /// A session may have no more keys than this, nor an event.
 pub const MAX_KEYS: usize = 64;
-const PURPOSE: &[u8] = b"ssf-receiver subject key 1\0";
+const PURPOSE: &[u8] = b"ssf-receiver subject key 1";
 
 #[cfg(test)]
 mod tests {
@@ -147,7 +144,7 @@ mod tests {
     use super::*;
 
     fn keyring() -> Keyring {
-        Keyring::new(SecretString::from("a root secret of the tests"))
+        Keyring::new(&SecretString::from("a root secret of the tests"))
     }
 
     fn event(issuer: &str, subject: &Value) -> Vec<SubjectKey> {
@@ -201,13 +198,14 @@ mod tests {
             ("https://idp.example", json!({"format": "complex", "user": bare("b"), "device": bare("a")})),
             ("https://idp.example", json!({"format": "complex", "user": bare("ab")})),
             ("https://idp.example", bare("ab")),
+            ("https://idp.example", json!({"format": "complex", "": bare("ab")})),
             ("https://other.example", bare("ab")),
             ("https://idp.example", json!({"format": "email", "email": "ab@example.com"})),
         ]
         .iter()
         .flat_map(|(issuer, subject)| event(issuer, subject))
         .collect();
-        assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), 6);
+        assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), 7);
     }
 
     #[test]
@@ -227,9 +225,20 @@ mod tests {
     fn keys_never_change_from_one_version_to_the_next() {
         // They stand in databases: if this fails, every stored session is lost.
         let key = event("https://idp.example", &json!({"format": "email", "email": "a@example.com"}));
-        // HMAC-SHA-256 twice, computed once with Python's hmac.
+        // HMAC-SHA-256 three times, computed once with Python's hmac.
         let expected = u128::from_be_bytes(key[0].0);
-        assert_eq!(format!("{expected:032x}"), "1f0067f17ccf4bc808288233198a9c12");
+        assert_eq!(format!("{expected:032x}"), "f4c7e117a41bdefd9fc2e4c6f2afd1c0");
+    }
+
+    #[test]
+    fn no_root_secret_is_too_short_to_compute_with() {
+        for root in [String::new(), "r".repeat(10_000)] {
+            let keyring = Keyring::new(&root.into());
+            assert_eq!(
+                keyring.of_event(&"https://idp.example".into(), &Subject::Simple(opaque("u"))).unwrap().len(),
+                1
+            );
+        }
     }
 
     #[test]

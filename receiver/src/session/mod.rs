@@ -11,11 +11,5 @@ pub mod store;
 
 pub use describe::{Described, Description, DescriptionError, Members};
 pub use key::{Keyring, MAX_KEYS, SubjectKey, TooManyKeys};
-pub use record::{Assertions, Binding, OriginMovedBack, Session};
+pub use record::{Assertions, Binding, OriginMovedBack, Session, Sid};
 pub use register::{RegisterError, Registered};
-use ssf_common::text_id;
-
-text_id! {
-    /// A session as the application names it. Stored as given, so it must be opaque: never an address or a user name.
-    Sid;
-}

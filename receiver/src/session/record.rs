@@ -3,8 +3,14 @@
 use serde::{Deserialize, Serialize};
 use ssf_common::clock::Timestamp;
 use ssf_common::moment::Moment;
+use ssf_common::text_id;
 
 use super::describe::Described;
+
+text_id! {
+    /// A session as the application names it. Stored as given, so it must be opaque: never an address or a user name.
+    Sid;
+}
 
 /// What the tokens of a session are bound to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

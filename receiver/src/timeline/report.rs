@@ -113,7 +113,7 @@ const ISSUER: &str = "issuer";
 const RECEIVER: &str = "receiver";
 const BETWEEN: &str = "issuer_to_receiver";
 const CLOCKS: Clocks = Clocks {
-    issuer: "both times are the issuer's, from the timeline claim of the SET, in whole milliseconds",
+    issuer: "both times are the issuer's, from the timeline claim of the SET",
     receiver: "both times are ours, in microseconds",
     issuer_to_receiver: "the issuer's clock is subtracted from ours: the figure is wrong by as much as the two differ \
                          (clock_bound_ms), and may be negative",

@@ -81,5 +81,20 @@ impl Verdict {
 }
 
 #[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tie_to_the_microsecond_is_lost() {
+        let at = Timestamp::from_unix_seconds(10);
+        let asserted = Asserted { assertions: Assertions { origin: at, validated: at }, expires_at: None };
+        let revoke = Standing { revoked_before: Some(at), ..Standing::default() };
+        assert_eq!(evaluate(&asserted, &revoke, at).state, State::Revoked);
+        let revalidate = Standing { revalidate_before: Some(at), ..Standing::default() };
+        assert_eq!(evaluate(&asserted, &revalidate, at).state, State::RevalidateRequired);
+    }
+}
+
+#[cfg(test)]
 #[path = "verdict_model.rs"]
 mod model;

@@ -7,7 +7,12 @@ use super::{Client, ClientId, ClientKey, Digest, Principal, Scopes};
 use crate::issuer::IssuerId;
 
 /// Adds a client. `false` if a living one has this name.
-pub(crate) async fn insert(conn: &mut PgConnection, client: &Client, secret: Option<Digest>, now: Timestamp) -> sqlx::Result<bool> {
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    client: &Client,
+    secret: Option<Digest>,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "insert into client (id, issuer_id, client_id, secret_digest, scopes, audience, max_streams, events_supported, created_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -28,7 +33,12 @@ pub(crate) async fn insert(conn: &mut PgConnection, client: &Client, secret: Opt
 }
 
 /// Removes a client: its tokens are gone, its streams disabled. `false` if there is none of this name.
-pub(crate) async fn remove(conn: &mut PgConnection, issuer: IssuerId, client_id: &ClientId, now: Timestamp) -> sqlx::Result<bool> {
+pub(crate) async fn remove(
+    conn: &mut PgConnection,
+    issuer: IssuerId,
+    client_id: &ClientId,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "with gone as (
              update client set removed_at = $3 where issuer_id = $1 and client_id = $2 and removed_at is null returning id

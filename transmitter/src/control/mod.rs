@@ -22,7 +22,13 @@ pub fn is_fit_state(state: &str) -> bool {
     state.len() <= MAX_STATE && !state.contains('\0')
 }
 
-fn addressed(issuer: IssuerId, stream: StreamKey, event_type: &EventType, payload: serde_json::Value, env: &Env) -> NewEvent {
+fn addressed(
+    issuer: IssuerId,
+    stream: StreamKey,
+    event_type: &EventType,
+    payload: serde_json::Value,
+    env: &Env,
+) -> NewEvent {
     let now = env.now();
     let event_id = EventId::new(now, &*env.random);
     NewEvent {

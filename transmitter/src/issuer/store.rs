@@ -7,7 +7,12 @@ use ssf_common::id::IssuerUrl;
 use super::{Issuer, IssuerId};
 
 /// The issuer of this URL, made if it is new.
-pub(crate) async fn ensure(conn: &mut PgConnection, url: &IssuerUrl, new_id: IssuerId, now: Timestamp) -> sqlx::Result<Issuer> {
+pub(crate) async fn ensure(
+    conn: &mut PgConnection,
+    url: &IssuerUrl,
+    new_id: IssuerId,
+    now: Timestamp,
+) -> sqlx::Result<Issuer> {
     sqlx::query!(
         "insert into issuer (id, url, created_at) values ($1, $2, $3) on conflict (url) do nothing",
         new_id as _,
@@ -16,7 +21,9 @@ pub(crate) async fn ensure(conn: &mut PgConnection, url: &IssuerUrl, new_id: Iss
     )
     .execute(&mut *conn)
     .await?;
-    let id = sqlx::query_scalar!(r#"select id as "id: IssuerId" from issuer where url = $1"#, url as _).fetch_one(conn).await?;
+    let id = sqlx::query_scalar!(r#"select id as "id: IssuerId" from issuer where url = $1"#, url as _)
+        .fetch_one(conn)
+        .await?;
     Ok(Issuer { id, url: url.clone() })
 }
 

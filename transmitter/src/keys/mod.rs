@@ -6,3 +6,9 @@ pub(crate) mod store;
 
 pub use ring::{KeyRing, KeyRingError};
 pub use seal::{SealError, SealingKey};
+use ssf_common::uuid_id;
+
+uuid_id! {
+    /// A key's row.
+    SigningKeyId;
+}

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
-use ssf_common::id::uuid_v7;
 use ssf_common::jwks::{Algorithm, KeyError, SigningKey};
 use ssf_common::runtime::Env;
 
-use super::{SealError, SealingKey, store};
+use super::{SealError, SealingKey, SigningKeyId, store};
 use crate::issuer::Issuer;
 
 /// The active signing keys of an issuer and its published set.
@@ -85,8 +84,14 @@ async fn make(
     let private = secrecy::ExposeSecret::expose_secret(&private).as_bytes();
     let sealed = sealing.seal(private, &place(key.key_id().as_str()), &*env.random)?;
     let now = env.clock.now();
-    let id = uuid_v7(now, &*env.random);
-    let taken = store::insert_active(conn, id, issuer.id, key.key_id(), algorithm, key.public_jwk(), &sealed, now).await?;
+    let new = store::NewKey {
+        id: SigningKeyId::new(now, &*env.random),
+        kid: key.key_id(),
+        algorithm,
+        public_jwk: key.public_jwk(),
+        private_jwk_sealed: &sealed,
+    };
+    let taken = store::insert_active(conn, issuer.id, &new, now).await?;
     if taken {
         tracing::info!(key.id = %key.key_id(), key.algorithm = %algorithm, "made a signing key");
     }

@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 use ssf_common::id::KeyId;
 use ssf_common::jwks::Algorithm;
-use uuid::Uuid;
 
+use super::SigningKeyId;
 use crate::issuer::IssuerId;
 
 /// A key's row.
@@ -30,27 +30,32 @@ pub(crate) async fn of_issuer(conn: &mut PgConnection, issuer: IssuerId) -> sqlx
     .await
 }
 
+/// A key to be kept.
+pub(crate) struct NewKey<'a> {
+    pub(crate) id: SigningKeyId,
+    pub(crate) kid: &'a KeyId,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) public_jwk: &'a Value,
+    pub(crate) private_jwk_sealed: &'a [u8],
+}
+
 /// A new key, active at once if the issuer has none active for this algorithm; otherwise nothing happens (another
 /// process was first). Returns whether it was taken.
 pub(crate) async fn insert_active(
     conn: &mut PgConnection,
-    id: Uuid,
     issuer: IssuerId,
-    kid: &KeyId,
-    algorithm: Algorithm,
-    public_jwk: &Value,
-    private_jwk_sealed: &[u8],
+    key: &NewKey<'_>,
     now: Timestamp,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "insert into signing_key (id, issuer_id, kid, algorithm, state, public_jwk, private_jwk_sealed, created_at, activated_at)
          values ($1, $2, $3, $4, 'active', $5, $6, $7, $7) on conflict do nothing",
-        id,
+        key.id as _,
         issuer as _,
-        kid as _,
-        algorithm.as_str(),
-        public_jwk,
-        private_jwk_sealed,
+        key.kid as _,
+        key.algorithm.as_str(),
+        key.public_jwk,
+        key.private_jwk_sealed,
         now as _,
     )
     .execute(conn)

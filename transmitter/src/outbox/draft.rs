@@ -115,7 +115,7 @@ fn check_txn(txn: Txn) -> Result<Txn, DraftError> {
 }
 
 const DEFAULT_REASON: &str = "decided by the identity provider";
-const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(60);
+const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_mins(1);
 const MAX_TXN: usize = 255;
 
 #[cfg(test)]
@@ -154,7 +154,9 @@ mod tests {
 
     #[test]
     fn a_whole_second_means_its_last_instant_but_never_later_than_now() {
-        let at = |when: Value| check(json!({"type": "revalidate", "subject": {"format": "opaque", "id": "s"}, "occurred_at": when}));
+        let at = |when: Value| {
+            check(json!({"type": "revalidate", "subject": {"format": "opaque", "id": "s"}, "occurred_at": when}))
+        };
         assert_eq!(at(json!(1_794_999_999)).unwrap().occurred_at.unix_micros(), 1_794_999_999_999_999);
         assert_eq!(at(json!(1_795_000_000)).unwrap().occurred_at, NOW);
         assert_eq!(at(json!("2026-11-18T00:26:40.100Z")).unwrap().occurred_at.unix_millis() % 1_000, 100);

@@ -8,6 +8,7 @@ mod lane;
 mod record;
 pub(crate) mod store;
 
+pub(crate) use draft::outgoing;
 pub use draft::{Draft, DraftError};
 pub use lane::Lane;
 pub use record::{NewEvent, RecordError, Recorder, record};

@@ -74,15 +74,22 @@ pub(crate) async fn claim_key(
     if claimed.rows_affected() == 1 {
         return Ok(None);
     }
-    let earlier = sqlx::query!("select request_digest, answer from idempotency_key where client_id = $1 and key = $2", client as _, key)
-        .fetch_one(conn)
-        .await?;
+    let earlier = sqlx::query!(
+        "select request_digest, answer from idempotency_key where client_id = $1 and key = $2",
+        client as _,
+        key
+    )
+    .fetch_one(conn)
+    .await?;
     Ok(Some((earlier.request_digest, earlier.answer)))
 }
 
 /// Forgets keys used before `before`; returns how many.
 pub(crate) async fn forget_keys(conn: &mut PgConnection, before: Timestamp) -> sqlx::Result<u64> {
-    Ok(sqlx::query!("delete from idempotency_key where created_at < $1", before as _).execute(conn).await?.rows_affected())
+    Ok(sqlx::query!("delete from idempotency_key where created_at < $1", before as _)
+        .execute(conn)
+        .await?
+        .rows_affected())
 }
 
 /// Where an event stands.
@@ -98,7 +105,11 @@ pub(crate) struct Progress {
 }
 
 /// The event, whether it still waits in the outbox or was fanned out.
-pub(crate) async fn progress(conn: &mut PgConnection, issuer: IssuerId, event: EventId) -> sqlx::Result<Option<Progress>> {
+pub(crate) async fn progress(
+    conn: &mut PgConnection,
+    issuer: IssuerId,
+    event: EventId,
+) -> sqlx::Result<Option<Progress>> {
     sqlx::query_as!(
         Progress,
         r#"select event_type as "event_type!", txn as "txn!", 'recorded' as "state!", null::text as rejection, occurred_at as "occurred_at!: Timestamp",

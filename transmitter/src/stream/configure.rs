@@ -55,7 +55,12 @@ impl Wanted {
     }
 
     /// Checks a PATCH (§8.1.1.3): what is missing stays. A changed `delivery` replaces the old one whole.
-    pub fn patch(request: &UpdateStream, present: &Stream, client: &Client, offer: &Offer) -> Result<Self, ConfigurationError> {
+    pub fn patch(
+        request: &UpdateStream,
+        present: &Stream,
+        client: &Client,
+        offer: &Offer,
+    ) -> Result<Self, ConfigurationError> {
         let requested = request.events_requested.clone().or_else(|| present.wanted.events_requested.clone());
         let description = request.description.clone().or_else(|| present.wanted.description.clone());
         let delivery = request.delivery.clone().unwrap_or_else(|| present.wanted.delivery());
@@ -83,7 +88,10 @@ impl Wanted {
         };
         if let Some(header) = &delivery.authorization_header {
             let text = header.expose_secret();
-            if method == DeliveryMethod::Poll || text.len() > MAX_HEADER || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            if method == DeliveryMethod::Poll
+                || text.len() > MAX_HEADER
+                || !text.bytes().all(|b| (0x20..0x7f).contains(&b))
+            {
                 return Err(ConfigurationError::Authorization);
             }
         }
@@ -122,7 +130,10 @@ pub(crate) enum KeptAuthorization {
 }
 
 /// Members of the transmitter may be sent back only unchanged (§8.1.1.3, §8.1.1.4).
-pub(crate) fn check_transmitter_members(request: &UpdateStream, present: &StreamConfiguration) -> Result<(), ConfigurationError> {
+pub(crate) fn check_transmitter_members(
+    request: &UpdateStream,
+    present: &StreamConfiguration,
+) -> Result<(), ConfigurationError> {
     let changed = [
         ("iss", request.iss.as_ref().is_some_and(|iss| *iss != present.iss)),
         ("aud", request.aud.as_ref().is_some_and(|aud| !same(&aud.0, &present.aud.0))),
@@ -150,7 +161,9 @@ pub enum ConfigurationError {
     #[error("delivery.endpoint_url {0}")]
     Endpoint(&'static str),
     /// The header cannot be sent.
-    #[error("delivery.authorization_header must be printable ASCII of at most {MAX_HEADER} bytes, and is for push only")]
+    #[error(
+        "delivery.authorization_header must be printable ASCII of at most {MAX_HEADER} bytes, and is for push only"
+    )]
     Authorization,
     /// A longer list than there are types.
     #[error("events_requested has more than {MAX_EVENTS} members")]
@@ -187,7 +200,12 @@ fn check_endpoint(text: &str, insecure: bool) -> Result<String, ConfigurationErr
         None => return Err(ConfigurationError::Endpoint("has no host")),
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unspecified() || (ip.segments()[0] & 0xfe00) == 0xfc00 || (ip.segments()[0] & 0xffc0) == 0xfe80,
+        Some(Host::Ipv6(ip)) => {
+            ip.is_loopback()
+                || ip.is_unspecified()
+                || (ip.segments()[0] & 0xfe00) == 0xfc00
+                || (ip.segments()[0] & 0xffc0) == 0xfe80
+        }
     };
     if inward && !insecure {
         return Err(ConfigurationError::Endpoint("must not be a loopback, link-local or private address"));
@@ -246,7 +264,8 @@ mod tests {
 
     #[test]
     fn what_is_delivered_is_what_is_offered_and_asked_for_and_unknown_types_are_ignored() {
-        let request = CreateStream { events_requested: Some(vec!["urn:b".into(), "urn:z".into()]), ..CreateStream::default() };
+        let request =
+            CreateStream { events_requested: Some(vec!["urn:b".into(), "urn:z".into()]), ..CreateStream::default() };
         let wanted = Wanted::create(&request, &client(), &offer()).unwrap();
         assert_eq!(wanted.events_delivered, ["urn:b"]);
         assert_eq!(wanted.method, DeliveryMethod::Poll);
@@ -256,10 +275,23 @@ mod tests {
 
     #[test]
     fn only_https_to_the_outside_is_pushed_to_unless_in_development() {
-        let refused = ["http://rp.example/push", "https://127.0.0.1/", "https://localhost/", "https://10.0.0.1/", "https://169.254.169.254/",
-            "https://[::1]/", "https://[fd00::1]/", "ftp://rp.example/", "not a url", "https://u:p@rp.example/"];
+        let refused = [
+            "http://rp.example/push",
+            "https://127.0.0.1/",
+            "https://localhost/",
+            "https://10.0.0.1/",
+            "https://169.254.169.254/",
+            "https://[::1]/",
+            "https://[fd00::1]/",
+            "ftp://rp.example/",
+            "not a url",
+            "https://u:p@rp.example/",
+        ];
         for endpoint in refused {
-            assert!(matches!(Wanted::create(&push(endpoint), &client(), &offer()), Err(ConfigurationError::Endpoint(_))), "{endpoint}");
+            assert!(
+                matches!(Wanted::create(&push(endpoint), &client(), &offer()), Err(ConfigurationError::Endpoint(_))),
+                "{endpoint}"
+            );
         }
         assert!(Wanted::create(&push("https://rp.example/push"), &client(), &offer()).is_ok());
         let development = Offer { insecure_endpoints: true, ..offer() };
@@ -269,7 +301,10 @@ mod tests {
     #[test]
     fn a_foreign_audience_is_refused_and_the_registered_one_accepted() {
         let with = |aud: &str| CreateStream { aud: Some(Audience::from(aud)), ..CreateStream::default() };
-        assert_eq!(Wanted::create(&with("https://other.example"), &client(), &offer()), Err(ConfigurationError::Audience));
+        assert_eq!(
+            Wanted::create(&with("https://other.example"), &client(), &offer()),
+            Err(ConfigurationError::Audience)
+        );
         assert!(Wanted::create(&with("https://rp.example"), &client(), &offer()).is_ok());
     }
 
@@ -278,7 +313,11 @@ mod tests {
         for bad in ["Bearer a\r\nX: y", "Bearer ü", "\0"] {
             let delivery = Some(Delivery::push("https://rp.example/".into(), Some(bad.into())));
             let request = CreateStream { delivery, ..CreateStream::default() };
-            assert_eq!(Wanted::create(&request, &client(), &offer()), Err(ConfigurationError::Authorization), "{bad:?}");
+            assert_eq!(
+                Wanted::create(&request, &client(), &offer()),
+                Err(ConfigurationError::Authorization),
+                "{bad:?}"
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! What a receiver asks for is checked in `configure` (pure), kept by `store`, and shown as [`Stream`].
 
-mod configure;
+pub(crate) mod configure;
 pub(crate) mod store;
 
 pub use configure::{ConfigurationError, Offer, Wanted};

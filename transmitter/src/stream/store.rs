@@ -97,7 +97,12 @@ pub(crate) async fn insert(
 }
 
 /// The stream, if it is this client's; the call counts as activity (§8.1.1, `inactivity_timeout`).
-pub(crate) async fn of_client(conn: &mut PgConnection, key: StreamKey, client: ClientKey, now: Timestamp) -> sqlx::Result<Option<Stream>> {
+pub(crate) async fn of_client(
+    conn: &mut PgConnection,
+    key: StreamKey,
+    client: ClientKey,
+    now: Timestamp,
+) -> sqlx::Result<Option<Stream>> {
     let row = sqlx::query_as!(
         Row,
         r#"update stream set last_activity_at = greatest(last_activity_at, $3) where id = $1 and client_id = $2
@@ -143,14 +148,26 @@ pub(crate) async fn all_of_issuer(conn: &mut PgConnection, issuer: IssuerId) -> 
     Ok(rows.into_iter().map(Stream::from).collect())
 }
 
-/// Writes what the receiver wants now. `authorization` of `None` keeps the stored header; `Some(None)` removes it.
+/// What becomes of the stored authorization header.
+pub(crate) enum StoredAuthorization<'a> {
+    /// It stays.
+    Keep,
+    /// It is replaced, or removed.
+    Replace(Option<&'a [u8]>),
+}
+
+/// Writes what the receiver wants now.
 pub(crate) async fn configure(
     conn: &mut PgConnection,
     key: StreamKey,
     wanted: &Wanted,
-    authorization: Option<Option<&[u8]>>,
+    authorization: StoredAuthorization<'_>,
     now: Timestamp,
 ) -> sqlx::Result<()> {
+    let (replaces, replacement) = match authorization {
+        StoredAuthorization::Keep => (false, None),
+        StoredAuthorization::Replace(sealed) => (true, sealed),
+    };
     sqlx::query!(
         "update stream set events_requested = $2, events_delivered = $3, delivery_method = $4, endpoint_url = $5, description = $6,
                 authorization_sealed = case when $7 then $8 else authorization_sealed end, updated_at = $9
@@ -161,8 +178,8 @@ pub(crate) async fn configure(
         wanted.method.as_str(),
         wanted.endpoint_url.as_deref(),
         wanted.description.as_deref(),
-        authorization.is_some(),
-        authorization.flatten(),
+        replaces,
+        replacement,
         now as _,
     )
     .execute(conn)
@@ -189,7 +206,11 @@ pub(crate) async fn delete(conn: &mut PgConnection, key: StreamKey, now: Timesta
 
 /// Takes the right to one verification request; `Err(seconds)` to wait if the receiver is faster than its interval
 /// (§8.1.4.2), counted per stream.
-pub(crate) async fn take_verification(conn: &mut PgConnection, key: StreamKey, now: Timestamp) -> sqlx::Result<Result<(), u64>> {
+pub(crate) async fn take_verification(
+    conn: &mut PgConnection,
+    key: StreamKey,
+    now: Timestamp,
+) -> sqlx::Result<Result<(), u64>> {
     let taken = sqlx::query!(
         "update stream set last_verification_at = $2 where id = $1
             and (last_verification_at is null or last_verification_at + make_interval(secs => min_verification_interval_s) <= $2)",

@@ -195,11 +195,20 @@ mod tests {
         Layers { environment: Vec::new(), ..Layers::new("sample", DEFAULTS) }
     }
 
-    fn file(content: &str) -> PathBuf {
+    /// A settings file that goes away with the test.
+    struct Written(PathBuf);
+
+    impl Drop for Written {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    fn file(content: &str) -> Written {
         let name = format!("ssf-config-{}-{:?}.toml", std::process::id(), std::thread::current().id());
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, content).unwrap();
-        path
+        Written(path)
     }
 
     fn pair(key: &str, value: &str) -> (String, String) {
@@ -210,7 +219,7 @@ mod tests {
     fn the_command_line_wins_over_the_environment_over_the_file_over_the_defaults() {
         let path = file("[server]\nbody_limit = 1\npatience = \"1m\"\nlisten = \"file\"");
         let layers = Layers {
-            file: Some(path),
+            file: Some(path.0.clone()),
             environment: vec![
                 pair("SSF_SAMPLE__SERVER__LISTEN", "env"),
                 pair("SSF_SAMPLE__SERVER__BODY_LIMIT", "2"),
@@ -242,8 +251,8 @@ mod tests {
         insta::assert_snapshot!(error, @r"server.listne (from the variable SSF_SAMPLE__SERVER__LISTNE) is not a setting; remove it or correct its name (known here: listen, body_limit, patience, token, names)");
 
         let path = file("[server]\nlistne = 'x'\n");
-        let shown = path.display().to_string();
-        let error = load::<Settings>(&Layers { file: Some(path), ..layers() }).unwrap_err().to_string();
+        let shown = path.0.display().to_string();
+        let error = load::<Settings>(&Layers { file: Some(path.0.clone()), ..layers() }).unwrap_err().to_string();
         insta::assert_snapshot!(error.replace(&shown, "<file>"), @r"server.listne (in <file>) is not a setting; remove it or correct its name (known here: listen, body_limit, patience, token, names)");
 
         let overrides = vec![pair("sevrer.listen", "x")];
@@ -269,8 +278,8 @@ mod tests {
         insta::assert_snapshot!(error, @r"server.patience has no value; set it in ssf-sample.toml or as SSF_SAMPLE__SERVER__PATIENCE");
 
         let path = file("[server\n");
-        let shown = path.display().to_string();
-        let error = load::<Settings>(&Layers { file: Some(path), ..layers() }).unwrap_err().to_string();
+        let shown = path.0.display().to_string();
+        let error = load::<Settings>(&Layers { file: Some(path.0.clone()), ..layers() }).unwrap_err().to_string();
         insta::assert_snapshot!(error.replace(&shown, "<file>"), @r"in <file>: TOML parse error at line 1, column 8 1 [server invalid table header expected `.`, `]`");
 
         let file = Some(PathBuf::from("/nowhere/ssf.toml"));

@@ -42,7 +42,7 @@ impl Cluster {
     /// Starts the cluster, making it at the first start, and waits until it takes connections. Refuses a data directory
     /// that another live process owns.
     pub async fn start(options: ClusterOptions) -> Result<Self, ClusterError> {
-        blocking(move || Self::start_now(&options)).await
+        blocking(move || Self::start_patiently(&options)).await
     }
 
     /// Attaches to the cluster if another process runs it, otherwise starts it: for a command that may run beside the
@@ -98,6 +98,19 @@ impl Cluster {
     /// Stops the server and waits for its end. An attached cluster is only let go.
     pub async fn stop(self) {
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+    }
+
+    fn start_patiently(options: &ClusterOptions) -> Result<Self, ClusterError> {
+        let begin = Instant::now();
+        loop {
+            match Self::start_now(options) {
+                // The kernel takes a moment to bury a killed owner.
+                Err(ClusterError::Owned { .. }) if begin.elapsed() < BURIAL => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                ended => return ended,
+            }
+        }
     }
 
     fn start_now(options: &ClusterOptions) -> Result<Self, ClusterError> {
@@ -173,6 +186,9 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         },
     }
 }
+
+/// How long a start waits for an owner that was just killed.
+const BURIAL: Duration = Duration::from_millis(500);
 
 /// How long an attaching process waits for the owner's server.
 const OWNER_STARTS: Duration = Duration::from_mins(1);

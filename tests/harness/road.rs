@@ -1,0 +1,287 @@
+//! The whole road as real processes: one transmitter, any number of receivers, each with its own database on one
+//! PostgreSQL, talking over loopback sockets.
+//!
+//! ```text
+//!   IdP ── POST /events ──▶ ssf-transmitter ══ push / poll ══▶ ssf-receiver … ──▶ /v1/check
+//! ```
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+use ssf_common::random::{Random as _, SystemRandom};
+
+use crate::processes::{Process, free_port, json};
+use crate::{ScratchDatabase, TestCluster, binaries};
+
+/// Everything that runs, and what is needed to talk to it.
+#[derive(Debug)]
+pub struct Road {
+    /// For all calls.
+    pub http: reqwest::Client,
+    /// The issuer, which is also where the transmitter listens.
+    pub issuer: String,
+    /// The transmitter.
+    pub transmitter: Process,
+    /// A second transmitter process on the same database, if one was asked for.
+    pub second: Option<Process>,
+    /// The relying parties.
+    pub receivers: Vec<RelyingParty>,
+    /// May emit.
+    pub producer_token: String,
+    // dropped last: processes end before their database and their files
+    cluster: TestCluster,
+    directory: Directory,
+}
+
+/// One relying party's receiver.
+#[derive(Debug)]
+pub struct RelyingParty {
+    /// `rp-push` or so.
+    pub name: String,
+    /// `push` or `poll`.
+    pub method: &'static str,
+    /// Its process.
+    pub process: Process,
+}
+
+/// What the road is made of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How SETs are signed.
+    pub algorithm: &'static str,
+    /// The methods of the receivers, in order.
+    pub receivers: Vec<&'static str>,
+    /// Further settings of the transmitter, as TOML sections.
+    pub transmitter: String,
+    /// Further settings of every receiver, as TOML sections.
+    pub receiver: String,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        let (transmitter, receiver) = (String::new(), String::new());
+        Self { algorithm: "RS256", receivers: vec!["push", "poll"], transmitter, receiver }
+    }
+}
+
+impl Road {
+    /// Starts everything but waits for no stream: see [`joined`](Self::joined). `step` is told what is being done.
+    pub async fn open(plan: &Plan, mut step: impl FnMut(&str)) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1)).build()?;
+        let directory = Directory::new()?;
+        step("a private PostgreSQL, one database per party");
+        let cluster = TestCluster::for_a_program().await?;
+        let database = cluster.scratch_database("transmitter").await?;
+        let issuer = format!("http://127.0.0.1:{}", free_port()?);
+        let config = format!(
+            "[server]\nlisten = \"{listen}\"\n[issuer]\nurl = \"{issuer}\"\nalgorithm = \"{algorithm}\"\n\
+             [database]\nurl = \"{url}\"\n[keys]\nsealing_key = \"{key}\"\n{rest}\n",
+            listen = issuer.trim_start_matches("http://"),
+            algorithm = plan.algorithm,
+            url = database.url,
+            key = secret(),
+            rest = plan.transmitter,
+        );
+        let mut transmitter =
+            Process::new("transmitter", binaries::transmitter(), &directory.0, issuer.clone(), &config)?;
+        step("the transmitter: schema, signing key, clients");
+        let producer = client(&transmitter, &["producer", "--producer"])?;
+        let producer_token = text(&producer, "token")?;
+        transmitter.start()?;
+        transmitter.ready(&http).await?;
+        let mut receivers = Vec::new();
+        for (place, method) in plan.receivers.iter().enumerate() {
+            let name = if plan.receivers.iter().filter(|other| *other == method).count() == 1 {
+                format!("rp-{method}")
+            } else {
+                format!("rp-{method}-{place}")
+            };
+            step(&format!("{name}: registered at the transmitter, its receiver started"));
+            let audience = format!("https://{name}.example");
+            let credentials = client(&transmitter, &[&name, "--audience", &audience])?;
+            let database = cluster.scratch_database(&name.replace('-', "_")).await?;
+            let base = format!("http://127.0.0.1:{}", free_port()?);
+            let config = format!(
+                "[server]\nlisten = \"{listen}\"\npublic_url = \"{base}\"\n[database]\nurl = \"{url}\"\n[privacy]\nsubject_key = \"{key}\"\n{rest}\n\
+                 [upstreams.idp]\nissuer = \"{issuer}\"\ndelivery = \"{method}\"\nclient_id = \"{name}\"\nclient_secret = \"{client_secret}\"\n",
+                listen = base.trim_start_matches("http://"),
+                url = database.url,
+                key = secret(),
+                rest = plan.receiver,
+                client_secret = text(&credentials, "client_secret")?,
+            );
+            let mut process = Process::new(&name, binaries::receiver(), &directory.0, base, &config)?;
+            process.start()?;
+            process.ready(&http).await?;
+            receivers.push(RelyingParty { name, method, process });
+        }
+        Ok(Self { http, issuer, transmitter, second: None, receivers, producer_token, cluster, directory })
+    }
+
+    /// Waits until every receiver has a stream and has seen its verification event.
+    pub async fn joined(&self) -> anyhow::Result<()> {
+        for receiver in &self.receivers {
+            let patience = Instant::now();
+            while receiver.received(&self.http, "verification").await? == 0 {
+                if patience.elapsed() > PATIENCE {
+                    bail!("{} did not verify its stream: {}", receiver.name, receiver.process.last_words());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a second transmitter process on the same database; it listens elsewhere but speaks for the same issuer.
+    pub async fn start_second_transmitter(&mut self) -> anyhow::Result<()> {
+        let listen = format!("127.0.0.1:{}", free_port()?);
+        let config = std::fs::read_to_string(self.directory.0.join("transmitter.toml"))?;
+        let first = format!("listen = \"{}\"", self.issuer.trim_start_matches("http://"));
+        let config = config.replacen(&first, &format!("listen = \"{listen}\""), 1);
+        let base = format!("http://{listen}");
+        let mut second = Process::new("transmitter-2", binaries::transmitter(), &self.directory.0, base, &config)?;
+        second.start()?;
+        second.ready(&self.http).await?;
+        self.second = Some(second);
+        Ok(())
+    }
+
+    /// Hands in decisions; returns their event ids after the transmitter's commit.
+    pub async fn emit(&self, body: &Value) -> anyhow::Result<Vec<String>> {
+        let request = self.http.post(format!("{}/events", self.issuer)).bearer_auth(&self.producer_token).json(body);
+        let answer = json(request).await?;
+        let events = answer.get("events").and_then(Value::as_array).cloned().unwrap_or_else(|| vec![answer.clone()]);
+        events.iter().map(|event| text(event, "event_id")).collect()
+    }
+
+    /// How an event stands: the body of `GET /events/{id}`.
+    pub async fn progress(&self, event_id: &str) -> anyhow::Result<Value> {
+        json(self.http.get(format!("{}/events/{event_id}", self.issuer)).bearer_auth(&self.producer_token)).await
+    }
+
+    /// The transmitter's latency report since a time (RFC 3339).
+    pub async fn transmitter_latency(&self, since: &str) -> anyhow::Result<Value> {
+        let request = self.http.get(format!("{}/latency?since={since}", self.issuer));
+        json(request.bearer_auth(&self.producer_token)).await
+    }
+
+    /// The delivery methods of the transmitter's streams by stream id.
+    pub fn streams(&self) -> anyhow::Result<Vec<Value>> {
+        let lines = self.transmitter.command(&["stream", "list", "--json"])?;
+        lines.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    /// A further database on the same server.
+    pub async fn scratch_database(&self, prefix: &str) -> anyhow::Result<ScratchDatabase> {
+        self.cluster.scratch_database(prefix).await
+    }
+
+    /// The process of the PostgreSQL server, if it is ours.
+    pub fn server_pid(&self) -> Option<u32> {
+        self.cluster.server_pid()
+    }
+
+    /// Stops everything in order: receivers, then the transmitter.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        for receiver in &mut self.receivers {
+            orderly(&receiver.name, receiver.process.stop().await?)?;
+        }
+        if let Some(second) = &mut self.second {
+            orderly("the second transmitter", second.stop().await?)?;
+        }
+        orderly("the transmitter", self.transmitter.stop().await?)
+    }
+}
+
+impl RelyingParty {
+    /// Registers a session.
+    pub async fn register(&self, http: &reqwest::Client, sid: &str, description: &Value) -> anyhow::Result<()> {
+        json(http.put(format!("{}/v1/sessions/{sid}", self.process.base)).json(description)).await.map(drop)
+    }
+
+    /// The states of these sessions, by one batch of checks.
+    pub async fn states(&self, http: &reqwest::Client, sids: &[String]) -> anyhow::Result<Vec<String>> {
+        let mut states = Vec::new();
+        for chunk in sids.chunks(1_000) {
+            let checks: Vec<Value> = chunk.iter().map(|sid| json!({ "sid": sid })).collect();
+            let answer =
+                json(http.post(format!("{}/v1/check/batch", self.process.base)).json(&json!({ "checks": checks })))
+                    .await?;
+            for result in answer["results"].as_array().context("an answer without results")? {
+                states.push(text(result, "state")?);
+            }
+        }
+        Ok(states)
+    }
+
+    /// Tells the receiver of a new assertion for a session; returns its state after it.
+    pub async fn revalidated(&self, http: &reqwest::Client, sid: &str, validated: f64) -> anyhow::Result<String> {
+        let url = format!("{}/v1/sessions/{sid}/revalidated", self.process.base);
+        text(&json(http.post(url).json(&json!({ "validated": validated }))).await?, "state")
+    }
+
+    /// The latency report since a time (RFC 3339).
+    pub async fn latency(&self, http: &reqwest::Client, since: &str) -> anyhow::Result<Value> {
+        json(http.get(format!("{}/v1/latency?since={since}", self.process.base))).await
+    }
+
+    /// How many SETs of a type it has received; of all types but the control events for `""`.
+    pub async fn received(&self, http: &reqwest::Client, event_type: &str) -> anyhow::Result<i64> {
+        let report = self.latency(http, "2000-01-01T00:00:00Z").await?;
+        let rows = report["rows"].as_array().context("a report without rows")?;
+        let wanted = |row: &&Value| row["event_type"].as_str().unwrap_or_default() == event_type;
+        Ok(rows.iter().filter(wanted).filter_map(|row| row["received"].as_i64()).sum())
+    }
+}
+
+/// A text member of an answer.
+pub fn text(value: &Value, member: &str) -> anyhow::Result<String> {
+    value[member].as_str().map(ToOwned::to_owned).with_context(|| format!("an answer without {member}"))
+}
+
+fn client(transmitter: &Process, arguments: &[&str]) -> anyhow::Result<Value> {
+    let printed = transmitter.command(&[&["client", "add", "--json"], arguments].concat())?;
+    Ok(serde_json::from_str(printed.trim())?)
+}
+
+fn orderly(name: &str, status: Option<std::process::ExitStatus>) -> anyhow::Result<()> {
+    match status {
+        Some(status) if !status.success() => bail!("{name} ended with {status}"),
+        _ => Ok(()),
+    }
+}
+
+fn secret() -> String {
+    let mut bytes = [0; 32];
+    SystemRandom.fill(&mut bytes);
+    BASE64_STANDARD.encode(bytes)
+}
+
+/// A directory for configurations and logs that goes with its owner.
+#[derive(Debug)]
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> anyhow::Result<Self> {
+        let mut bytes = [0; 8];
+        SystemRandom.fill(&mut bytes);
+        let name = format!("ssf-road-{}-{:016x}", std::process::id(), u64::from_le_bytes(bytes));
+        let path = std::env::temp_dir().join(name);
+        // configurations hold credentials
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,150 @@
+//! Errors as callers see them: RFC 6750 §3 for credentials, `{"error", "error_description"}` for everything.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use ssf_common::runtime::batch::BatchError;
+use ssf_common::runtime::http::error_reply;
+use ssf_common::runtime::postgres::is_away;
+use ssf_common::runtime::telemetry::chain;
+
+use crate::client::Scope;
+use crate::delivery::PollingError;
+use crate::keys::SealError;
+use crate::outbox::{DraftError, RecordError};
+use crate::stream::ConfigurationError;
+
+/// Why a request is not answered as asked.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// No credential was given (RFC 6750 §3: no error code).
+    NoToken,
+    /// The token is not good.
+    BadToken,
+    /// A credential where none may be (RFC 6750 §2, §3.1 invalid_request).
+    MisplacedToken,
+    /// The token does not allow this.
+    Scope(Scope),
+    /// The request is wrong, and how.
+    Invalid(String),
+    /// There is nothing here, or nothing of yours.
+    NotFound(&'static str),
+    /// It contradicts what is there.
+    Conflict(String),
+    /// Too fast: come again after so many seconds.
+    TooFast(u64),
+    /// Not now; nothing was changed.
+    Unavailable,
+    /// Our fault; the details are in the log.
+    Internal,
+}
+
+impl ApiError {
+    pub(crate) fn invalid(reason: impl Into<String>) -> Self {
+        Self::Invalid(reason.into())
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        let unavailable = is_away(&error);
+        tracing::warn!(error = %chain(&error), "a request failed at the database");
+        if unavailable { Self::Unavailable } else { Self::Internal }
+    }
+}
+
+impl From<RecordError> for ApiError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            BatchError::Overloaded | BatchError::Closed => Self::Unavailable,
+            BatchError::Failed(cause) => {
+                let unavailable = is_away(&cause);
+                tracing::warn!(error = %chain(&*cause), "decisions could not be recorded");
+                if unavailable { Self::Unavailable } else { Self::Internal }
+            }
+            BatchError::Broken => Self::Internal,
+        }
+    }
+}
+
+impl From<PollingError> for ApiError {
+    fn from(PollingError(error): PollingError) -> Self {
+        error.into()
+    }
+}
+
+impl From<SealError> for ApiError {
+    fn from(error: SealError) -> Self {
+        tracing::error!(%error, "a credential could not be sealed");
+        Self::Internal
+    }
+}
+
+impl From<ConfigurationError> for ApiError {
+    fn from(error: ConfigurationError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+impl From<DraftError> for ApiError {
+    fn from(error: DraftError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let challenge =
+            |text: &str| (WWW_AUTHENTICATE, HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("Bearer")));
+        let (mut response, header) = match self {
+            Self::NoToken => {
+                let body = error_reply(StatusCode::UNAUTHORIZED, "invalid_token", "a bearer token is required");
+                (body, Some(challenge("Bearer")))
+            }
+            Self::BadToken => {
+                let body = error_reply(StatusCode::UNAUTHORIZED, "invalid_token", "the token is unknown or has ended");
+                (body, Some(challenge("Bearer error=\"invalid_token\"")))
+            }
+            Self::MisplacedToken => {
+                let text = "a token may stand in the Authorization header only";
+                (
+                    error_reply(StatusCode::BAD_REQUEST, "invalid_request", text),
+                    Some(challenge("Bearer error=\"invalid_request\"")),
+                )
+            }
+            Self::Scope(scope) => {
+                let text = format!("the token does not have the scope {}", scope.as_str());
+                let header = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scope.as_str());
+                (error_reply(StatusCode::FORBIDDEN, "insufficient_scope", &text), Some(challenge(&header)))
+            }
+            Self::Invalid(reason) => (error_reply(StatusCode::BAD_REQUEST, "invalid_request", &reason), None),
+            Self::NotFound(what) => (error_reply(StatusCode::NOT_FOUND, "not_found", what), None),
+            Self::Conflict(reason) => (error_reply(StatusCode::CONFLICT, "conflict", &reason), None),
+            Self::TooFast(seconds) => {
+                let body = error_reply(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too_many_requests",
+                    "verification was requested too soon after the last one",
+                );
+                (body, Some((RETRY_AFTER, HeaderValue::from(seconds))))
+            }
+            Self::Unavailable => {
+                let body = error_reply(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "temporarily_unavailable",
+                    "nothing was changed; come again",
+                );
+                (body, Some((RETRY_AFTER, HeaderValue::from_static("1"))))
+            }
+            Self::Internal => (
+                error_reply(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "the request could not be handled"),
+                None,
+            ),
+        };
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}

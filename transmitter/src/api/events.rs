@@ -1,0 +1,210 @@
+//! `/events`: the producer's door. One decision, an array of them, or NDJSON; 202 only after the commit.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use ssf_common::clock::Timestamp;
+use ssf_common::id::Txn;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::error::ApiError;
+use super::streams::json_body;
+use crate::client::{ClientKey, Scope};
+use crate::delivery::store::progress::{DeliveryProgress, of_event};
+use crate::issuer::IssuerId;
+use crate::outbox::{Draft, EventId, NewEvent, store};
+
+/// `POST /events`. Answers 202 `{"event_id", "txn"}` for one decision, `{"events": [{"event_id", "txn"}, …]}` for several.
+/// All of a batch are recorded, or none. With `Idempotency-Key` the same request gives the same answer for a day; the
+/// same key with another body is a 409.
+pub(super) async fn record(
+    State(state): State<ApiState>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let client = caller.with(Scope::Emit)?.client;
+    let is_ndjson = headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/x-ndjson"));
+    let handed_in = HandedIn::read(&body, is_ndjson)?;
+    let (is_batch, events) = handed_in.check(&state, client.issuer_id)?;
+    let answer = answer(&events, is_batch);
+    match headers.get("idempotency-key") {
+        None => state.recorder.record(events).await?,
+        Some(key) => {
+            let key = key.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
+            let key =
+                key.ok_or_else(|| ApiError::invalid("Idempotency-Key must be 1 to 255 visible ASCII characters"))?;
+            if let Some(earlier) = record_once(&state, client.key, key, &body, &answer, &events).await? {
+                return Ok((StatusCode::ACCEPTED, Json(earlier)).into_response());
+            }
+        }
+    }
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+/// `GET /events/{event_id}`: where it stands, in how many streams, and which was slowest.
+pub(super) async fn progress(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(event_id): Path<String>,
+) -> Result<Response, ApiError> {
+    let client = caller.with(Scope::Emit)?.client;
+    let event_id: EventId = event_id.parse().map_err(|_| ApiError::NotFound(NO_EVENT))?;
+    let mut conn = state.pool.acquire().await?;
+    let event = store::progress(&mut conn, client.issuer_id, event_id).await?.ok_or(ApiError::NotFound(NO_EVENT))?;
+    let deliveries = of_event(&mut conn, event_id).await?;
+    Ok(Json(Progress::of(event_id, event, &deliveries, state.env.now())).into_response())
+}
+
+/// The body of `GET /events/{event_id}`. Times in RFC 3339, durations in milliseconds since the decision.
+#[derive(Debug, Serialize)]
+struct Progress {
+    event_id: EventId,
+    txn: Txn,
+    #[serde(rename = "type")]
+    event_type: String,
+    /// recorded, fanned_out, rejected.
+    state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejection: Option<String>,
+    occurred_at: Timestamp,
+    recorded_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fanned_out_at: Option<Timestamp>,
+    streams: i32,
+    delivered: usize,
+    pending: usize,
+    refused: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slowest: Option<Slowest>,
+}
+
+#[derive(Debug, Serialize)]
+struct Slowest {
+    stream_id: String,
+    /// So far, if it is still pending.
+    ms: f64,
+    pending: bool,
+    attempts: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Progress {
+    fn of(event_id: EventId, event: store::Progress, deliveries: &[DeliveryProgress], now: Timestamp) -> Self {
+        let with = |outcome: Option<&str>| deliveries.iter().filter(|d| d.outcome.as_deref() == outcome).count();
+        let delivered = with(Some("acknowledged"));
+        let pending = with(None);
+        let slowest =
+            deliveries.iter().max_by_key(|delivery| delivery.settled_at.unwrap_or(now)).map(|delivery| Slowest {
+                stream_id: delivery.stream.to_string(),
+                ms: delivery.settled_at.unwrap_or(now).since(event.occurred_at).as_secs_f64() * 1_000.0,
+                pending: delivery.outcome.is_none(),
+                attempts: delivery.attempts,
+                error: delivery.error.clone(),
+            });
+        Self {
+            event_id,
+            txn: event.txn.into(),
+            event_type: event.event_type,
+            state: event.state,
+            rejection: event.rejection,
+            occurred_at: event.occurred_at,
+            recorded_at: event.recorded_at,
+            fanned_out_at: event.fanned_out_at,
+            streams: event.streams,
+            delivered,
+            pending,
+            refused: deliveries.len() - delivered - pending,
+            slowest,
+        }
+    }
+}
+
+/// The three shapes of a body.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum HandedIn {
+    Many(Vec<Draft>),
+    One(Box<Draft>),
+}
+
+impl HandedIn {
+    fn read(body: &[u8], is_ndjson: bool) -> Result<Self, ApiError> {
+        if is_ndjson {
+            let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+            let drafts = lines.enumerate().map(|(at, line)| {
+                serde_json::from_slice(line).map_err(|_| {
+                    ApiError::Invalid(format!("line {} is not an event: a JSON object with type and subject", at + 1))
+                })
+            });
+            return drafts.collect::<Result<_, _>>().map(Self::Many);
+        }
+        // an array is read as one, so that its error names the place
+        let is_array = body.trim_ascii_start().first() == Some(&b'[');
+        if is_array { json_body(body).map(Self::Many) } else { json_body(body).map(|draft| Self::One(Box::new(draft))) }
+    }
+
+    fn check(self, state: &ApiState, issuer: IssuerId) -> Result<(bool, Vec<NewEvent>), ApiError> {
+        match self {
+            Self::One(draft) => Ok((false, vec![draft.check(issuer, &state.vocabulary, &state.env)?])),
+            Self::Many(drafts) if drafts.is_empty() => Err(ApiError::invalid("the batch is empty")),
+            Self::Many(drafts) if drafts.len() > MAX_BATCH => {
+                Err(ApiError::Invalid(format!("the batch has more than {MAX_BATCH} events")))
+            }
+            Self::Many(drafts) => {
+                let events = drafts.into_iter().enumerate().map(|(at, draft)| {
+                    let checked = draft.check(issuer, &state.vocabulary, &state.env);
+                    checked.map_err(|error| ApiError::Invalid(format!("event {} of the batch: {error}", at + 1)))
+                });
+                Ok((true, events.collect::<Result<_, _>>()?))
+            }
+        }
+    }
+}
+
+fn answer(events: &[NewEvent], is_batch: bool) -> Value {
+    let one = |event: &NewEvent| json!({"event_id": event.event_id, "txn": event.txn});
+    match events {
+        [event] if !is_batch => one(event),
+        events => json!({"events": events.iter().map(one).collect::<Vec<_>>()}),
+    }
+}
+
+/// Records under an idempotency key, in one transaction with it. `Some` is the answer of the earlier request.
+async fn record_once(
+    state: &ApiState,
+    client: ClientKey,
+    key: &str,
+    body: &[u8],
+    answer: &Value,
+    events: &[NewEvent],
+) -> Result<Option<Value>, ApiError> {
+    let digest = Sha256::digest(body);
+    let now = state.env.now();
+    let mut tx = state.pool.begin().await?;
+    if let Some((earlier_digest, earlier_answer)) = store::claim_key(&mut tx, client, key, &digest, answer, now).await?
+    {
+        return if earlier_digest[..] == digest[..] {
+            Ok(Some(earlier_answer))
+        } else {
+            Err(ApiError::Conflict("this Idempotency-Key was used for another request".to_owned()))
+        };
+    }
+    store::insert(&mut tx, events, now).await?;
+    tx.commit().await?;
+    state.fan_out.wake();
+    Ok(None)
+}
+
+const MAX_BATCH: usize = 10_000;
+const MAX_KEY: usize = 255;
+const NO_EVENT: &str = "there is no such event";

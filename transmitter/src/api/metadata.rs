@@ -1,0 +1,47 @@
+//! What anybody may read: SSF metadata (§7), authorization server metadata (RFC 8414), the public keys.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::header::CACHE_CONTROL;
+use serde_json::{Value, json};
+use ssf_common::protocol::{AuthorizationScheme, DefaultSubjects, DeliveryMethod, Metadata};
+
+use super::ApiState;
+
+/// `GET /.well-known/ssf-configuration{path}`.
+pub(super) async fn ssf(State(state): State<ApiState>) -> impl IntoResponse {
+    let at = |path| Some(state.endpoints.at(path));
+    let metadata = Metadata {
+        spec_version: Some("1_0".to_owned()),
+        issuer: state.signatory.issuer.url.clone(),
+        jwks_uri: at("/jwks.json"),
+        delivery_methods_supported: vec![DeliveryMethod::Push.urn().to_owned(), DeliveryMethod::Poll.urn().to_owned()],
+        configuration_endpoint: at("/ssf/streams"),
+        status_endpoint: at("/ssf/status"),
+        add_subject_endpoint: None,
+        remove_subject_endpoint: None,
+        verification_endpoint: at("/ssf/verify"),
+        critical_subject_members: Vec::new(),
+        authorization_schemes: vec![AuthorizationScheme { spec_urn: "urn:ietf:rfc:6749".to_owned() }],
+        default_subjects: Some(DefaultSubjects::All),
+    };
+    ([(CACHE_CONTROL, "max-age=300")], Json(metadata))
+}
+
+/// `GET /.well-known/oauth-authorization-server{path}` (RFC 8414 §2).
+pub(super) async fn oauth(State(state): State<ApiState>) -> Json<Value> {
+    Json(json!({
+        "issuer": state.signatory.issuer.url,
+        "token_endpoint": state.endpoints.at("/oauth2/token"),
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "scopes_supported": ["ssf.read", "ssf.manage", "ssf.emit", "ssf.admin"],
+        "response_types_supported": [],
+    }))
+}
+
+/// `GET /jwks.json` (RFC 7517 §5).
+pub(super) async fn jwks(State(state): State<ApiState>) -> impl IntoResponse {
+    ([(CACHE_CONTROL, "max-age=300")], Json(state.signatory.ring.published().clone()))
+}

@@ -1,0 +1,24 @@
+//! `/ssf/status`: a stream's status (SSF 1.0 §8.1.2).
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use http::header::CACHE_CONTROL;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::error::ApiError;
+use super::streams::{Which, own};
+use crate::client::Scope;
+
+/// `GET ?stream_id=` (§8.1.2.1).
+pub(super) async fn read(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(which): Query<Which>,
+) -> Result<Response, ApiError> {
+    let client = caller.with(Scope::Read)?.client;
+    let stream_id = which.stream_id.ok_or_else(|| ApiError::invalid("the query must name a stream_id"))?;
+    let stream = own(&state, &mut *state.pool.acquire().await?, &stream_id, &client).await?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(stream.status_body())).into_response())
+}

@@ -1,0 +1,181 @@
+//! `/ssf/streams`: a receiver's streams (SSF 1.0 §8.1.1). Every answer is `Cache-Control: no-store`.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CACHE_CONTROL;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use ssf_common::event::StreamStatus;
+use ssf_common::id::StreamId;
+use ssf_common::protocol::{CreateStream, StreamConfiguration, UpdateStream};
+
+use super::ApiState;
+use super::auth::Caller;
+use super::error::ApiError;
+use crate::client::{Client, Scope};
+use crate::delivery::authorization_place;
+use crate::stream::{Stream, StreamKey, Wanted, configure, store};
+
+#[derive(Deserialize)]
+pub(super) struct Which {
+    pub(super) stream_id: Option<StreamId>,
+}
+
+/// `POST`: creates a stream (§8.1.1.1). 409 if this receiver may have no further one.
+pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
+    let client = caller.with(Scope::Manage)?.client;
+    let request: CreateStream = json_body(&body)?;
+    let wanted = Wanted::create(&request, &client, &state.offer)?;
+    let key = StreamKey::unguessable(&*state.env.random);
+    let stream = Stream {
+        key,
+        issuer_id: client.issuer_id,
+        client: client.key,
+        audience: client.audience.clone(),
+        status: StreamStatus::Enabled,
+        status_reason: None,
+        wanted,
+        algorithm: state.offer.algorithm,
+        min_verification_interval_s: state.offer.min_verification_interval_s,
+        inactivity_timeout_s: state.offer.inactivity_timeout_s,
+        created_at: state.env.now(),
+    };
+    let sealed = seal(&state, key, request.delivery.and_then(|delivery| delivery.authorization_header))?;
+    let mut tx = state.pool.begin().await?;
+    if !store::insert(&mut tx, &stream, client.max_streams, sealed.as_deref()).await? {
+        return Err(ApiError::Conflict(format!(
+            "this receiver may have {} stream(s) and has them; read, change or delete one",
+            client.max_streams
+        )));
+    }
+    tx.commit().await?;
+    tracing::info!(stream.id = %key, client.id = %client.client_id, "a stream was created");
+    Ok(reply(StatusCode::CREATED, &configuration(&state, &client, &stream)))
+}
+
+/// `GET`: one stream by `?stream_id=`, or the array of all (§8.1.1.2).
+pub(super) async fn read(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(which): Query<Which>,
+) -> Result<Response, ApiError> {
+    let client = caller.with(Scope::Read)?.client;
+    let mut conn = state.pool.acquire().await?;
+    if let Some(stream_id) = which.stream_id {
+        let stream = own(&state, &mut conn, &stream_id, &client).await?;
+        return Ok(reply(StatusCode::OK, &configuration(&state, &client, &stream)));
+    }
+    let streams = store::all_of_client(&mut conn, client.key).await?;
+    let all: Vec<StreamConfiguration> = streams.iter().map(|stream| configuration(&state, &client, stream)).collect();
+    Ok(reply(StatusCode::OK, &all))
+}
+
+/// `PATCH`: what is missing stays (§8.1.1.3).
+pub(super) async fn patch(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
+    let client = caller.with(Scope::Manage)?.client;
+    change(&state, &client, &body, |request, present| {
+        let wanted = Wanted::patch(request, present, &client, &state.offer)?;
+        Ok((wanted, configure::kept_authorization(request)))
+    })
+    .await
+}
+
+/// `PUT`: what is missing goes (§8.1.1.4).
+pub(super) async fn put(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
+    let client = caller.with(Scope::Manage)?.client;
+    change(&state, &client, &body, |request, _| {
+        let header = request.delivery.as_ref().and_then(|delivery| delivery.authorization_header.clone());
+        Ok((Wanted::replace(request, &client, &state.offer)?, configure::KeptAuthorization::Replace(header)))
+    })
+    .await
+}
+
+/// `DELETE`: 204, in any status of the stream (§8.1.1.5).
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(which): Query<Which>,
+) -> Result<Response, ApiError> {
+    let client = caller.with(Scope::Manage)?.client;
+    let stream_id = which.stream_id.ok_or_else(|| ApiError::invalid("the query must name a stream_id"))?;
+    let mut tx = state.pool.begin().await?;
+    let stream = own(&state, &mut tx, &stream_id, &client).await?;
+    store::delete(&mut tx, stream.key, state.env.now()).await?;
+    tx.commit().await?;
+    tracing::info!(stream.id = %stream.key, client.id = %client.client_id, "a stream was deleted by its receiver");
+    Ok((StatusCode::NO_CONTENT, [(CACHE_CONTROL, "no-store")]).into_response())
+}
+
+async fn change(
+    state: &ApiState,
+    client: &Client,
+    body: &[u8],
+    decide: impl Fn(&UpdateStream, &Stream) -> Result<(Wanted, configure::KeptAuthorization), ApiError>,
+) -> Result<Response, ApiError> {
+    let request: UpdateStream = json_body(body)?;
+    let mut tx = state.pool.begin().await?;
+    let mut stream = own(state, &mut tx, &request.stream_id, client).await?;
+    configure::check_transmitter_members(&request, &configuration(state, client, &stream))?;
+    let (wanted, kept) = decide(&request, &stream)?;
+    let sealed = match kept {
+        configure::KeptAuthorization::Keep => None,
+        configure::KeptAuthorization::Replace(header) => Some(seal(state, stream.key, header)?),
+    };
+    let authorization = match &sealed {
+        None => store::StoredAuthorization::Keep,
+        Some(sealed) => store::StoredAuthorization::Replace(sealed.as_deref()),
+    };
+    store::configure(&mut tx, stream.key, &wanted, authorization, state.env.now()).await?;
+    tx.commit().await?;
+    stream.wanted = wanted;
+    Ok(reply(StatusCode::OK, &configuration(state, client, &stream)))
+}
+
+/// The caller's stream; another receiver's is not found, exactly like none (§8.1.1.2).
+pub(super) async fn own(
+    state: &ApiState,
+    conn: &mut sqlx::PgConnection,
+    stream_id: &StreamId,
+    client: &Client,
+) -> Result<Stream, ApiError> {
+    let Some(key) = StreamKey::of(stream_id) else { return Err(ApiError::NotFound(NO_STREAM)) };
+    store::of_client(conn, key, client.key, state.env.now()).await?.ok_or(ApiError::NotFound(NO_STREAM))
+}
+
+/// A JSON body; a caller may have forgotten the content type. The error names the place, and a missing member, but
+/// quotes nothing.
+pub(super) fn json_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let place = format!("line {} column {}", error.line(), error.column());
+        let said = error.to_string();
+        ApiError::Invalid(match error.classify() {
+            serde_json::error::Category::Data if said.starts_with("missing field") => {
+                format!("the body lacks a member: {said}")
+            }
+            serde_json::error::Category::Data => format!("the body's members are not as specified, at {place}"),
+            _ => format!("the body is not JSON, at {place}"),
+        })
+    })
+}
+
+fn configuration(state: &ApiState, client: &Client, stream: &Stream) -> StreamConfiguration {
+    let poll_endpoint = state.endpoints.poll(&stream.key.stream_id());
+    stream.configuration(&state.signatory.issuer.url, state.offer.events_for(client), poll_endpoint)
+}
+
+fn seal(state: &ApiState, stream: StreamKey, header: Option<SecretString>) -> Result<Option<Vec<u8>>, ApiError> {
+    let seal = |header: SecretString| {
+        state.sealing.seal(header.expose_secret().as_bytes(), &authorization_place(stream), &*state.env.random)
+    };
+    Ok(header.map(seal).transpose()?)
+}
+
+fn reply<T: serde::Serialize>(status: StatusCode, body: &T) -> Response {
+    (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+const NO_STREAM: &str = "there is no such stream";

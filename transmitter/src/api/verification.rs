@@ -1,0 +1,37 @@
+//! `POST /ssf/verify`: a receiver asks for a verification event (SSF 1.0 §8.1.4.2).
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CACHE_CONTROL;
+use ssf_common::protocol::VerifyRequest;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::error::ApiError;
+use super::streams::{json_body, own};
+use crate::client::Scope;
+use crate::control::{is_fit_state, verification};
+use crate::outbox::record;
+use crate::stream::store;
+
+/// 204; 429 if the receiver is faster than the stream's `min_verification_interval`.
+pub(super) async fn request(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
+    let client = caller.with(Scope::Manage)?.client;
+    let request: VerifyRequest = json_body(&body)?;
+    if request.state.as_deref().is_some_and(|text| !is_fit_state(text)) {
+        return Err(ApiError::invalid("state is longer than 1024 bytes or has a NUL"));
+    }
+    let mut tx = state.pool.begin().await?;
+    let stream = own(&state, &mut tx, &request.stream_id, &client).await?;
+    let now = state.env.now();
+    if let Err(seconds) = store::take_verification(&mut tx, stream.key, now).await? {
+        return Err(ApiError::TooFast(seconds));
+    }
+    let event = verification(client.issuer_id, stream.key, request.state.as_deref(), &state.env);
+    record(&mut tx, &event, now).await?;
+    tx.commit().await?;
+    state.fan_out.wake();
+    Ok((StatusCode::NO_CONTENT, [(CACHE_CONTROL, "no-store")]).into_response())
+}

@@ -1,0 +1,99 @@
+//! The command line: what each command takes, and who does it.
+
+mod client;
+mod database;
+mod emit;
+mod serve;
+mod stream;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use ssf_common::runtime::config::{Layers, effective};
+use ssf_transmitter::config::{DEFAULTS, Settings};
+
+/// A Shared Signals transmitter (OpenID SSF 1.0) on PostgreSQL.
+///
+/// Without any configuration `serve` starts on 127.0.0.1:8701 with a private PostgreSQL cluster under ./data/transmitter.
+#[derive(Debug, Parser)]
+#[command(name = "ssf-transmitter", version, about, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// The settings file; without it ./ssf-transmitter.toml is read if it is there.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Overrides one setting, for example --set server.listen=127.0.0.1:9000. May be given several times.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    overrides: Vec<(String, String)>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the service until SIGTERM or Ctrl-C.
+    Serve,
+    /// Brings the database schema up to date and ends. `serve` does it too.
+    Migrate,
+    /// Prints the settings in force, secrets masked.
+    Config,
+    /// Who may call: receivers and producers.
+    #[command(subcommand)]
+    Client(client::Command),
+    /// Records one decision, as POST /events would.
+    Emit(emit::Emit),
+    /// The receivers' streams.
+    #[command(subcommand)]
+    Stream(stream::Command),
+}
+
+/// Runs one command.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let layers = Layers {
+        file: arguments.common.config,
+        overrides: arguments.common.overrides,
+        ..Layers::new("transmitter", DEFAULTS)
+    };
+    let settings = Settings::load(&layers)?;
+    match arguments.command {
+        Command::Serve => serve::serve(settings).await,
+        Command::Migrate => database::migrate(&settings).await,
+        Command::Config => say(&effective(&settings)?),
+        Command::Client(command) => client::run(&settings, command).await,
+        Command::Emit(emit) => emit::run(&settings, emit).await,
+        Command::Stream(command) => stream::run(&settings, command).await,
+    }
+}
+
+/// One sentence with its causes on standard error.
+pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
+    let mut sentence = format!("error: {error}");
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // a transparent wrapper says what its source says; once is enough
+        if !sentence.ends_with(&cause) {
+            sentence.push_str(": ");
+            sentence.push_str(&cause);
+        }
+    }
+    let _ = writeln!(std::io::stderr(), "{sentence}");
+    ExitCode::FAILURE
+}
+
+/// Text for the user, on standard output.
+fn say(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{}", text.trim_end())?;
+    Ok(())
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, for example server.listen=127.0.0.1:9000")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}

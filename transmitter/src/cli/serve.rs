@@ -1,0 +1,92 @@
+//! `serve`: from settings to a running service and an orderly end.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use ssf_common::runtime::Env;
+use ssf_common::runtime::http::{bind, serve as serve_http};
+use ssf_common::runtime::postgres::migrate_when_reachable;
+use ssf_common::runtime::shutdown::Shutdown;
+use ssf_common::runtime::telemetry;
+use ssf_transmitter::admin::{self, NewClient};
+use ssf_transmitter::config::Settings;
+use ssf_transmitter::{MIGRATOR, Transmitter};
+
+use super::database::{Database, sealing_key, write_secret};
+use super::say;
+
+/// Runs until SIGTERM or SIGINT.
+pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
+    telemetry::init(&settings.log)?;
+    let env = Env::system();
+    let shutdown = Shutdown::new(settings.server.grace.duration());
+    shutdown.listen_for_signals().context("signal handlers could not be installed")?;
+    // a taken port is said before anything is started
+    let listener = bind(settings.server.listen.as_str(), "server.listen").await?;
+    let sealing = sealing_key(&settings, &env)?;
+    let database = Database::own(&settings).await?;
+    if !migrate_when_reachable(&database.pool, &settings.database.schema, &MIGRATOR, &shutdown, &*env.random).await? {
+        database.close().await;
+        return Ok(());
+    }
+    let transmitter = Arc::new(Transmitter::open(&settings, sealing, env.clone(), database.pool.clone()).await?);
+    let producer = first_producer(&settings, &transmitter, &database, &env).await?;
+    transmitter.spawn_workers(&shutdown);
+    let address = listener.local_addr().context("the listener has no address")?;
+    say(&greeting(&settings, &address.to_string(), &database, producer.as_deref()))?;
+    serve_http(listener, transmitter.router(), &shutdown).await.context("the HTTP server failed")?;
+    shutdown.begin();
+    shutdown.wait().await;
+    drop(transmitter);
+    database.close().await;
+    match shutdown.failed() {
+        Some(task) => anyhow::bail!("the task {task} failed, and with it the service"),
+        None => Ok(()),
+    }
+}
+
+/// A private cluster gets a producer at its first start, so that a new user can emit at once. Returns the file with its
+/// token.
+async fn first_producer(
+    settings: &Settings,
+    transmitter: &Transmitter,
+    database: &Database,
+    env: &Env,
+) -> anyhow::Result<Option<String>> {
+    if !settings.is_embedded() {
+        return Ok(None);
+    }
+    let file = settings.data_file("producer.token");
+    if !file.exists() {
+        let added =
+            admin::add_client(&database.pool, &transmitter.issuer, &NewClient::producer("producer"), env).await?;
+        if let Some(token) = added.and_then(|credentials| credentials.token) {
+            write_secret(&file, secrecy::ExposeSecret::expose_secret(&token))?;
+        }
+    }
+    Ok(file.exists().then(|| file.display().to_string()))
+}
+
+fn greeting(settings: &Settings, address: &str, database: &Database, producer: Option<&str>) -> String {
+    let issuer = &settings.issuer.url;
+    let mut lines = vec![format!("ssf-transmitter listens on http://{address} as issuer {issuer}")];
+    match &database.cluster {
+        Some(cluster) => lines.push(format!(
+            "data: a private PostgreSQL cluster in {}, kept over restarts",
+            cluster.location().display()
+        )),
+        None => lines.push(format!("data: the configured server, schema {}", settings.database.schema)),
+    }
+    if settings.is_development() {
+        lines.push("development: the issuer is plain http on loopback, so receivers may be plain http too".to_owned());
+    }
+    lines.push(format!("metadata: {issuer}/.well-known/ssf-configuration"));
+    if let Some(file) = producer {
+        lines.push(format!("a producer's token is in {file}; decide that a session is over:"));
+        lines.push(format!(
+            "  curl -X POST {issuer}/events -H \"Authorization: Bearer $(cat {file})\" \\\n       -d '{{\"type\":\"session-revoked\",\"subject\":{{\"format\":\"opaque\",\"id\":\"session-1\"}}}}'"
+        ));
+        lines.push("register a receiver: ssf-transmitter client add my-app --audience https://app.example".to_owned());
+    }
+    lines.join("\n")
+}

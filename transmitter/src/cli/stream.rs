@@ -1,0 +1,52 @@
+//! `stream list`.
+
+use clap::Subcommand;
+use serde_json::json;
+use ssf_common::runtime::Env;
+use ssf_transmitter::admin;
+use ssf_transmitter::config::Settings;
+
+use super::database::Database;
+use super::say;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Lists the streams of all receivers.
+    List {
+        /// As JSON, one object per line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs it.
+pub(super) async fn run(settings: &Settings, Command::List { json }: Command) -> anyhow::Result<()> {
+    let env = Env::system();
+    let database = Database::visit(settings).await?;
+    let done = work(settings, &database, json, &env).await;
+    database.close().await;
+    say(&done?)
+}
+
+async fn work(settings: &Settings, database: &Database, as_json: bool, env: &Env) -> anyhow::Result<String> {
+    let issuer = admin::ensure_issuer(&database.pool, &settings.issuer.url, env).await?;
+    let clients = admin::list_clients(&database.pool, &issuer).await?;
+    let streams = admin::list_streams(&database.pool, &issuer).await?;
+    if streams.is_empty() && !as_json {
+        return Ok("there are no streams; receivers create them".to_owned());
+    }
+    let lines = streams.iter().map(|stream| {
+        let client = clients.iter().find(|listed| listed.client.key == stream.client);
+        let client = client.map_or("(removed)", |listed| listed.client.client_id.as_str());
+        let endpoint = stream.wanted.endpoint_url.as_deref().unwrap_or("-");
+        if as_json {
+            return json!({
+                "stream_id": stream.key, "client_id": client, "status": stream.status, "delivery_method": stream.wanted.method.as_str(),
+                "endpoint_url": stream.wanted.endpoint_url, "events_delivered": stream.wanted.events_delivered, "created_at": stream.created_at,
+            })
+            .to_string();
+        }
+        format!("{}  {:<20} {:<8} {:<4} {} event types  {endpoint}", stream.key, client, stream.status.as_str(), stream.wanted.method.as_str(), stream.wanted.events_delivered.len())
+    });
+    Ok(lines.collect::<Vec<_>>().join("\n"))
+}

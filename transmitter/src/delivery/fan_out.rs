@@ -1,0 +1,211 @@
+//! The fan-out worker: each recorded decision becomes one delivery per stream that wants it, in one transaction.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use ssf_common::event::{Event, EventType, StreamStatus, Vocabulary};
+use ssf_common::protocol::DeliveryMethod;
+use ssf_common::runtime::Env;
+use ssf_common::runtime::worker::{Wake, Worker};
+use ssf_common::subject::Subject;
+
+use super::store::fan_out::{self as store, Planned, Recorded};
+use super::{Bell, DeliveryId};
+use crate::outbox::Lane;
+use crate::stream::StreamKey;
+use crate::stream::store::{Subscription, subscriptions};
+
+/// Takes recorded decisions in order of lane and recording. Any number of processes may run it: the transaction holds
+/// an advisory lock, because two of them at once could give one subject's events their places in the wrong order.
+#[derive(Debug)]
+pub struct FanOut {
+    pool: PgPool,
+    env: Env,
+    vocabulary: Arc<Vocabulary>,
+    push: Wake,
+    polls: Bell,
+}
+
+impl FanOut {
+    /// `push` is rung for new push deliveries, `polls` for those of poll streams.
+    pub fn new(pool: PgPool, env: Env, vocabulary: Arc<Vocabulary>, push: Wake, polls: Bell) -> Self {
+        Self { pool, env, vocabulary, push, polls }
+    }
+
+    fn check(&self, recorded: &Recorded) -> Option<String> {
+        if recorded.checked {
+            return None;
+        }
+        let event_type = EventType::from_uri(&recorded.event_type, &self.vocabulary);
+        let subject = Subject::parse(&recorded.subject).map_err(|error| format!("the subject is not valid: {error}"));
+        let event = crate::outbox::outgoing(event_type, &recorded.payload, recorded.occurred_at);
+        subject.err().or_else(|| event.err().map(|error| format!("the event is not valid: {error}")))
+    }
+
+    fn ring(&self, deliveries: &[Planned], streams: &[Subscription]) {
+        let methods: HashMap<StreamKey, DeliveryMethod> =
+            streams.iter().map(|stream| (stream.key, stream.method)).collect();
+        let mut rung: Vec<StreamKey> = deliveries.iter().map(|delivery| delivery.stream).collect();
+        rung.sort_unstable();
+        rung.dedup();
+        for stream in &rung {
+            if methods.get(stream) == Some(&DeliveryMethod::Poll) {
+                self.polls.ring(*stream);
+            }
+        }
+        if rung.iter().any(|stream| methods.get(stream) == Some(&DeliveryMethod::Push)) {
+            self.push.wake();
+        }
+    }
+}
+
+impl Worker for FanOut {
+    const NAME: &'static str = "fan-out";
+    type Error = sqlx::Error;
+
+    async fn tick(&self) -> Result<usize, sqlx::Error> {
+        let mut tx = self.pool.begin().await?;
+        let recorded = store::take(&mut tx, BATCH).await?;
+        if recorded.is_empty() {
+            return Ok(0);
+        }
+        let mut issuers: Vec<_> = recorded.iter().map(|event| event.issuer).collect();
+        issuers.sort_unstable();
+        issuers.dedup();
+        let streams = subscriptions(&mut tx, &issuers).await?;
+        let now = self.env.now();
+        let rejections: Vec<Option<String>> = recorded.iter().map(|event| self.check(event)).collect();
+        let lanes = promoted(&recorded);
+        let mut deliveries = Vec::new();
+        for (event, lane) in
+            recorded.iter().zip(&lanes).zip(&rejections).filter_map(|(pair, no)| no.is_none().then_some(pair))
+        {
+            for stream in streams.iter().filter(|stream| wants(stream, event)) {
+                let id = DeliveryId::new(now, &*self.env.random);
+                deliveries.push(Planned { id, seq: event.seq, stream: stream.key, lane: *lane });
+            }
+        }
+        store::finish(&mut tx, &recorded, &rejections, &deliveries, now).await?;
+        tx.commit().await?;
+        for (event, rejection) in recorded.iter().zip(&rejections) {
+            if let Some(rejection) = rejection {
+                tracing::error!(event.id = %event.event_id, rejection, "an event emitted by SQL is not valid and goes nowhere");
+            }
+        }
+        self.ring(&deliveries, &streams);
+        Ok(recorded.len())
+    }
+}
+
+/// Type ∩ status; a control event goes to its one stream, past the filters, while that is enabled.
+fn wants(stream: &Subscription, event: &Recorded) -> bool {
+    stream.issuer_id == event.issuer
+        && match event.stream {
+            Some(addressed) => addressed == stream.key && stream.status == StreamStatus::Enabled,
+            None => stream.status != StreamStatus::Disabled && stream.events_delivered.contains(&event.event_type),
+        }
+}
+
+/// The lanes in which the events of one batch (in order of recording) leave: an event is promoted to the most urgent
+/// lane of a later one about the same subject, so that order within the subject never holds the urgent one back.
+fn promoted(batch: &[Recorded]) -> Vec<Lane> {
+    let mut most_urgent: HashMap<i64, Lane> = HashMap::new();
+    let mut lanes: Vec<Lane> = batch
+        .iter()
+        .rev()
+        .map(|event| {
+            let lane = most_urgent.entry(event.order_key).or_insert(event.lane);
+            *lane = event.lane.min(*lane);
+            *lane
+        })
+        .collect();
+    lanes.reverse();
+    lanes
+}
+
+/// Whether this stored event still reads as an event; for callers that build SETs.
+pub(super) fn read(
+    event_type: &str,
+    payload: &serde_json::Value,
+    occurred_at: ssf_common::clock::Timestamp,
+    vocabulary: &Vocabulary,
+) -> Option<Event> {
+    crate::outbox::outgoing(EventType::from_uri(event_type, vocabulary), payload, occurred_at).ok()
+}
+
+const BATCH: i64 = 500;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+    use ssf_common::clock::Timestamp;
+    use ssf_common::random::SystemRandom;
+
+    use super::*;
+    use crate::issuer::IssuerId;
+    use crate::outbox::EventId;
+
+    fn recorded(seq: i64, order_key: i64, lane: Lane) -> Recorded {
+        Recorded {
+            seq,
+            event_id: EventId::new(Timestamp::EPOCH, &SystemRandom),
+            issuer: IssuerId(uuid::Uuid::nil()),
+            stream: None,
+            event_type: "urn:a".into(),
+            subject: json!({}),
+            payload: json!({}),
+            order_key,
+            lane,
+            checked: true,
+            occurred_at: Timestamp::EPOCH,
+        }
+    }
+
+    fn subscription(issuer_id: IssuerId, status: StreamStatus) -> Subscription {
+        let key = StreamKey::unguessable(&SystemRandom);
+        Subscription { key, issuer_id, status, method: DeliveryMethod::Push, events_delivered: vec!["urn:a".into()] }
+    }
+
+    #[test]
+    fn a_stream_gets_what_it_asked_for_from_its_own_issuer_while_it_sends_or_holds() {
+        let ours = IssuerId(uuid::Uuid::nil());
+        let event = recorded(1, 1, Lane::Prompt);
+        assert!(wants(&subscription(ours, StreamStatus::Enabled), &event));
+        assert!(wants(&subscription(ours, StreamStatus::Paused), &event));
+        assert!(!wants(&subscription(ours, StreamStatus::Disabled), &event));
+        assert!(!wants(&subscription(IssuerId(uuid::Uuid::max()), StreamStatus::Enabled), &event));
+        assert!(!wants(
+            &subscription(ours, StreamStatus::Enabled),
+            &Recorded { event_type: "urn:b".into(), ..recorded(1, 1, Lane::Prompt) }
+        ));
+    }
+
+    #[test]
+    fn a_control_event_goes_to_its_stream_alone_and_not_while_it_is_paused() {
+        let ours = IssuerId(uuid::Uuid::nil());
+        let (stream, other) = (subscription(ours, StreamStatus::Enabled), subscription(ours, StreamStatus::Enabled));
+        let event = Recorded {
+            stream: Some(stream.key),
+            event_type: "urn:verification".into(),
+            ..recorded(1, 1, Lane::Urgent)
+        };
+        assert!(wants(&stream, &event) && !wants(&other, &event));
+        assert!(!wants(&Subscription { status: StreamStatus::Paused, ..stream }, &event));
+    }
+
+    proptest! {
+        #[test]
+        fn within_a_subject_no_event_is_held_back_by_an_earlier_less_urgent_one(events in proptest::collection::vec((0_i64..4, 0_i16..3), 0..40)) {
+            let batch: Vec<Recorded> = events.iter().enumerate().map(|(seq, (key, lane))| recorded(i64::try_from(seq).unwrap(), *key, Lane::from_number(*lane))).collect();
+            let lanes = promoted(&batch);
+            for (later, event) in batch.iter().enumerate() {
+                prop_assert!(lanes[later] <= event.lane, "never demoted");
+                for earlier in 0..later {
+                    prop_assert!(batch[earlier].order_key != event.order_key || lanes[earlier] <= lanes[later]);
+                }
+            }
+        }
+    }
+}

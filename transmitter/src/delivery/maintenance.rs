@@ -1,0 +1,53 @@
+//! Upkeep: what is too old is given up, the history gets its next partitions and loses its oldest, expired credentials go.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use ssf_common::runtime::Env;
+use ssf_common::runtime::worker::Worker;
+
+use super::store::upkeep as store;
+
+/// The upkeep worker; a tick does a bounded amount of each.
+#[derive(Debug)]
+pub struct Maintenance {
+    pool: PgPool,
+    env: Env,
+    retention: Duration,
+    history: Duration,
+}
+
+impl Maintenance {
+    /// Unacknowledged SETs die after `retention`; settled ones are kept for `history`.
+    pub fn new(pool: PgPool, env: Env, retention: Duration, history: Duration) -> Self {
+        Self { pool, env, retention, history }
+    }
+}
+
+impl Worker for Maintenance {
+    const NAME: &'static str = "maintenance";
+    type Error = sqlx::Error;
+
+    async fn tick(&self) -> Result<usize, sqlx::Error> {
+        let now = self.env.now();
+        let mut conn = self.pool.acquire().await?;
+        store::ensure_partitions(&mut conn, now, now.plus(PARTITIONS_AHEAD)).await?;
+        // what still waits needs its event, so the history outlives the retention
+        let oldest_kept = now.minus(self.history.max(self.retention + A_DAY));
+        store::drop_partitions(&mut conn, oldest_kept).await?;
+        crate::client::store::forget_expired_tokens(&mut conn, now.minus(A_DAY)).await?;
+        crate::outbox::store::forget_keys(&mut conn, now.minus(A_DAY)).await?;
+        let expired = store::expire(&mut conn, now.minus(self.retention), EXPIRED_AT_ONCE, now).await?;
+        if expired > 0 {
+            tracing::warn!(
+                deliveries = expired,
+                "gave up deliveries that were never acknowledged; they are dead letters now"
+            );
+        }
+        Ok(usize::try_from(expired).unwrap_or(usize::MAX))
+    }
+}
+
+const A_DAY: Duration = Duration::from_hours(24);
+const PARTITIONS_AHEAD: Duration = Duration::from_hours(24 * 7);
+const EXPIRED_AT_ONCE: i64 = 1_000;

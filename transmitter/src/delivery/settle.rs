@@ -1,0 +1,102 @@
+//! The settler: what came of sending becomes durable, many outcomes in one statement.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use ssf_common::backoff::Backoff;
+use ssf_common::clock::Timestamp;
+use ssf_common::runtime::Env;
+use ssf_common::runtime::batch::{BatchError, Batcher};
+
+use super::store::settle::{self as store, Finished, Postponed, Troubled};
+use super::{DeliveryId, LeaseId, Outcome};
+use crate::stream::StreamKey;
+
+/// An outcome on its way into the database.
+#[derive(Clone, Debug)]
+pub(super) struct Settlement {
+    pub(super) id: DeliveryId,
+    pub(super) stream: StreamKey,
+    pub(super) lease: LeaseId,
+    pub(super) attempts: u32,
+    pub(super) taken_at: Timestamp,
+    pub(super) signed_at: Option<Timestamp>,
+    pub(super) sent_at: Option<Timestamp>,
+    pub(super) answered_at: Timestamp,
+    pub(super) outcome: Outcome,
+}
+
+/// Settles deliveries of concurrent pushes in shared commits.
+#[derive(Clone)]
+pub struct Settler(Arc<Batcher<Settlement, (), sqlx::Error>>);
+
+impl Settler {
+    /// Must be called inside a tokio runtime.
+    pub fn new(pool: PgPool, env: Env, backoff: Backoff) -> Self {
+        Self(Arc::new(Batcher::new(MAX_BATCH, MAX_WAITING, move |settlements: Vec<Settlement>| {
+            let (pool, env) = (pool.clone(), env.clone());
+            async move {
+                let answers = vec![(); settlements.len()];
+                settle(&pool, &env, backoff, settlements).await?;
+                Ok(answers)
+            }
+        })))
+    }
+
+    pub(super) async fn settle(&self, settlement: Settlement) -> Result<(), BatchError<sqlx::Error>> {
+        self.0.submit(settlement).await
+    }
+
+    /// Waits until everything handed in is settled.
+    pub async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+impl std::fmt::Debug for Settler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Settler")
+    }
+}
+
+async fn settle(pool: &PgPool, env: &Env, backoff: Backoff, settlements: Vec<Settlement>) -> sqlx::Result<()> {
+    let mut finished = Vec::new();
+    let mut postponed = Vec::new();
+    let mut troubled: Vec<Troubled> = Vec::new();
+    let mut conn = pool.acquire().await?;
+    for settlement in settlements {
+        let Settlement { id, stream, lease, attempts, taken_at, signed_at, sent_at, answered_at, outcome } = settlement;
+        let refused = match outcome {
+            Outcome::Acknowledged { .. } => None,
+            Outcome::Refused { code, description } => Some((code.as_str().to_owned(), description)),
+            Outcome::Trouble { reason, retry_after } => {
+                let wished = retry_after.map(|wish| wish.min(backoff.ceiling));
+                let due_at = answered_at.plus(wished.unwrap_or_else(|| backoff.delay(attempts, &*env.random)));
+                postponed.push(Postponed { id, lease, due_at, error: reason.clone() });
+                if !troubled.iter().any(|other| other.stream == stream) {
+                    let failures = store::failures(&mut conn, stream).await? + 1;
+                    let retry_at = answered_at.plus(wished.unwrap_or_else(|| backoff.delay(failures, &*env.random)));
+                    troubled.push(Troubled { stream, trouble: reason, taken_at, failed_at: answered_at, retry_at });
+                }
+                continue;
+            }
+        };
+        finished.push(Finished { id, lease, refused, signed_at, sent_at, settled_at: answered_at });
+    }
+    if !postponed.is_empty() {
+        troubled.sort_by_key(|trouble| trouble.stream);
+        let mut tx = sqlx::Connection::begin(&mut *conn).await?;
+        store::postpone(&mut tx, &postponed).await?;
+        for trouble in &troubled {
+            store::open_breaker(&mut tx, trouble).await?;
+        }
+        tx.commit().await?;
+    }
+    if !finished.is_empty() {
+        store::finish(&mut conn, &finished).await?;
+    }
+    Ok(())
+}
+
+const MAX_BATCH: usize = 500;
+const MAX_WAITING: usize = 10_000;

@@ -1,0 +1,8 @@
+//! SQL of deliveries: making them, taking them, settling them.
+
+pub(crate) mod fan_out;
+pub(crate) mod polls;
+pub(crate) mod progress;
+pub(crate) mod settle;
+pub(crate) mod take;
+pub(crate) mod upkeep;

@@ -1,0 +1,143 @@
+//! SQL of poll delivery.
+
+use sqlx::PgConnection;
+use ssf_common::clock::Timestamp;
+
+use crate::delivery::{DeliveryId, Taken};
+use crate::issuer::IssuerId;
+use crate::stream::StreamKey;
+
+/// Hands out what is due on a poll stream, in order of lane and fan-out, each subject's earliest only. Nothing is
+/// leased: what is not acknowledged is handed out again (RFC 8936 §2.5).
+pub(crate) async fn hand_out(
+    conn: &mut PgConnection,
+    stream: StreamKey,
+    limit: i64,
+    now: Timestamp,
+) -> sqlx::Result<Vec<Taken>> {
+    let rows = sqlx::query!(
+        r#"with picked as (
+               select d.id from delivery d
+                where d.stream_id = $1 and d.due_at <= $3
+                  and not exists (select 1 from delivery e where e.stream_id = d.stream_id and e.order_key = d.order_key and e.seq < d.seq)
+                order by d.lane, d.seq limit $2
+                  for update of d
+           )
+           update delivery d set attempts = d.attempts + 1, first_taken_at = coalesce(d.first_taken_at, $3), sent_at = $3
+             from picked p, event e, stream s
+            where d.id = p.id and e.event_id = d.event_id and e.recorded_at = d.recorded_at and s.id = d.stream_id
+              and s.status = 'enabled' and s.delivery_method = 'poll'
+           returning d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
+                     s.timeline_claim, d.event_type, e.subject, e.payload, e.txn, d.attempts, d.occurred_at, d.recorded_at, d.fanned_out_at,
+                     d.first_taken_at as "first_taken_at!""#,
+        stream as _,
+        limit,
+        now as _,
+    )
+    .fetch_all(conn)
+    .await?;
+    let taken = rows.into_iter().map(|row| Taken {
+        id: row.id,
+        stream: row.stream,
+        issuer: row.issuer,
+        audience: row.audience,
+        algorithm: row.algorithm,
+        timeline_claim: row.timeline_claim,
+        endpoint_url: None,
+        authorization_sealed: None,
+        event_type: row.event_type,
+        subject: row.subject,
+        payload: row.payload,
+        txn: row.txn,
+        attempts: row.attempts,
+        occurred_at: row.occurred_at,
+        recorded_at: row.recorded_at,
+        fanned_out_at: row.fanned_out_at,
+        first_taken_at: row.first_taken_at,
+    });
+    Ok(taken.collect())
+}
+
+/// Whether more than `handed_out` could be handed out now.
+pub(crate) async fn has_more(
+    conn: &mut PgConnection,
+    stream: StreamKey,
+    handed_out: &[DeliveryId],
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (
+               select 1 from delivery d
+                where d.stream_id = $1 and d.due_at <= $3 and d.id <> all ($2)
+                  and not exists (select 1 from delivery e where e.stream_id = d.stream_id and e.order_key = d.order_key and e.seq < d.seq)
+           ) as "more!""#,
+        stream as _,
+        handed_out as _,
+        now as _,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Settles what the receiver accepted or refused: into the history, refused ones also into the dead letters. Ids that are
+/// not this stream's, or were settled before, are passed over.
+pub(crate) async fn settle(
+    conn: &mut PgConnection,
+    stream: StreamKey,
+    ids: &[DeliveryId],
+    codes: &[Option<String>],
+    errors: &[Option<String>],
+    now: Timestamp,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "with done as (
+             select distinct on (id) * from unnest($2::uuid[], $3::text[], $4::text[]) as t (id, error_code, error) order by id
+         ), gone as (
+             delete from delivery d using done where d.id = done.id and d.stream_id = $1
+             returning d.id, d.seq, d.issuer_id, d.stream_id, d.event_id, d.recorded_at, d.event_type, d.lane, d.attempts, d.occurred_at,
+                       d.fanned_out_at, d.first_taken_at, d.sent_at, done.error_code, done.error
+         ), buried as (
+             insert into dead_letter (id, issuer_id, stream_id, event_id, event_type, subject, payload, txn, lane, attempts, error_code, error,
+                    occurred_at, recorded_at, fanned_out_at, died_at)
+             select g.id, g.issuer_id, g.stream_id, g.event_id, g.event_type, e.subject, e.payload, e.txn, g.lane, g.attempts, g.error_code,
+                    coalesce(g.error, ''), g.occurred_at, g.recorded_at, g.fanned_out_at, $5
+               from gone g join event e on e.event_id = g.event_id and e.recorded_at = g.recorded_at
+              where g.error_code is not null
+         )
+         insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome, error_code,
+                attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
+         select id, $5, seq, issuer_id, stream_id, event_id, event_type, 'poll', lane,
+                case when error_code is null then 'acknowledged' else 'refused' end, error_code,
+                attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at
+           from gone",
+        stream as _,
+        ids as _,
+        codes as _,
+        errors as _,
+        now as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Puts off deliveries whose refusal is trouble of the stream, not of the SET.
+pub(crate) async fn postpone(
+    conn: &mut PgConnection,
+    stream: StreamKey,
+    ids: &[DeliveryId],
+    errors: &[String],
+    due_at: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update delivery d set due_at = $4, last_error = p.error
+           from unnest($2::uuid[], $3::text[]) as p (id, error) where d.id = p.id and d.stream_id = $1 and d.state = 'waiting'",
+        stream as _,
+        ids as _,
+        errors,
+        due_at as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

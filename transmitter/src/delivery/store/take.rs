@@ -1,0 +1,87 @@
+//! SQL of taking push deliveries.
+
+use sqlx::PgConnection;
+use ssf_common::clock::Timestamp;
+
+use crate::delivery::{DeliveryId, LeaseId, Taken};
+use crate::issuer::IssuerId;
+use crate::stream::StreamKey;
+
+/// What this process is sending already, and how much it may.
+pub(crate) struct Room<'a> {
+    /// Streams with something on the wire …
+    pub(crate) busy: &'a [StreamKey],
+    /// … and how much each.
+    pub(crate) in_flight: &'a [i32],
+    /// The most to one stream.
+    pub(crate) window: i32,
+    /// The most to be taken now.
+    pub(crate) limit: i64,
+}
+
+/// Takes what is due, fairly: from every enabled push stream at most as many as its window has room for, in order of
+/// lane and fan-out, and never one whose subject has an earlier unsettled delivery on that stream. A stream whose breaker
+/// is open gives one, once its time to probe has come. Rows that another process is taking are passed over.
+pub(crate) async fn push(
+    conn: &mut PgConnection,
+    room: &Room<'_>,
+    lease: LeaseId,
+    now: Timestamp,
+    lease_ends: Timestamp,
+) -> sqlx::Result<Vec<Taken>> {
+    let rows = sqlx::query!(
+        r#"with room as (
+               select s.id as stream_id, case when coalesce(h.failures, 0) > 0 then least(1, $3 - coalesce(b.n, 0)) else $3 - coalesce(b.n, 0) end as free
+                 from stream s
+                 left join unnest($1::uuid[], $2::int[]) as b (stream_id, n) on b.stream_id = s.id
+                 left join stream_health h on h.stream_id = s.id
+                where s.delivery_method = 'push' and s.status = 'enabled' and (h.retry_at is null or (h.retry_at <= $6 and b.n is null))
+           ), picked as (
+               select due.id from room cross join lateral (
+                   select d.id, d.lane, d.seq from delivery d
+                    where d.stream_id = room.stream_id and d.due_at <= $6
+                      and not exists (select 1 from delivery e
+                                       where e.stream_id = d.stream_id and e.order_key = d.order_key and e.seq < d.seq)
+                    order by d.lane, d.seq limit greatest(room.free, 0)
+                      for update of d skip locked
+               ) due
+               order by due.lane, due.seq limit $4
+           )
+           update delivery d
+              set state = 'leased', lease_id = $5, due_at = $7, attempts = d.attempts + 1, first_taken_at = coalesce(d.first_taken_at, $6)
+             from picked p, event e, stream s
+            where d.id = p.id and e.event_id = d.event_id and e.recorded_at = d.recorded_at and s.id = d.stream_id
+           returning d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
+                     s.timeline_claim, s.endpoint_url, s.authorization_sealed, d.event_type, e.subject, e.payload, e.txn, d.attempts,
+                     d.occurred_at, d.recorded_at, d.fanned_out_at, d.first_taken_at as "first_taken_at!""#,
+        room.busy as _,
+        room.in_flight,
+        room.window,
+        room.limit,
+        lease as _,
+        now as _,
+        lease_ends as _,
+    )
+    .fetch_all(conn)
+    .await?;
+    let taken = rows.into_iter().map(|row| Taken {
+        id: row.id,
+        stream: row.stream,
+        issuer: row.issuer,
+        audience: row.audience,
+        algorithm: row.algorithm,
+        timeline_claim: row.timeline_claim,
+        endpoint_url: row.endpoint_url,
+        authorization_sealed: row.authorization_sealed,
+        event_type: row.event_type,
+        subject: row.subject,
+        payload: row.payload,
+        txn: row.txn,
+        attempts: row.attempts,
+        occurred_at: row.occurred_at,
+        recorded_at: row.recorded_at,
+        fanned_out_at: row.fanned_out_at,
+        first_taken_at: row.first_taken_at,
+    });
+    Ok(taken.collect())
+}

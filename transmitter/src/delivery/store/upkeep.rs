@@ -1,0 +1,57 @@
+//! SQL of upkeep: giving up what is too old, and keeping the history in daily partitions.
+
+use sqlx::PgConnection;
+use ssf_common::clock::Timestamp;
+
+/// Gives up deliveries made before `before`, at most `limit`: into the dead letters and the history. Returns how many.
+pub(crate) async fn expire(
+    conn: &mut PgConnection,
+    before: Timestamp,
+    limit: i64,
+    now: Timestamp,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "with old as (
+             select id from delivery where fanned_out_at < $1 and due_at <= $3 order by seq limit $2 for update skip locked
+         ), gone as (
+             delete from delivery d using old where d.id = old.id returning d.*
+         ), buried as (
+             insert into dead_letter (id, issuer_id, stream_id, event_id, event_type, subject, payload, txn, lane, attempts, error_code, error,
+                    occurred_at, recorded_at, fanned_out_at, died_at)
+             select g.id, g.issuer_id, g.stream_id, g.event_id, g.event_type, e.subject, e.payload, e.txn, g.lane, g.attempts, 'expired',
+                    coalesce(g.last_error, 'never answered'), g.occurred_at, g.recorded_at, g.fanned_out_at, $3
+               from gone g join event e on e.event_id = g.event_id and e.recorded_at = g.recorded_at
+         )
+         insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome, error_code,
+                attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
+         select g.id, $3, g.seq, g.issuer_id, g.stream_id, g.event_id, g.event_type, s.delivery_method, g.lane, 'expired', 'expired',
+                g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at
+           from gone g join stream s on s.id = g.stream_id",
+        before as _,
+        limit,
+        now as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Makes the partitions from the day of `first` to the day of `last` (UTC) where they are missing.
+pub(crate) async fn ensure_partitions(conn: &mut PgConnection, first: Timestamp, last: Timestamp) -> sqlx::Result<i32> {
+    let made = sqlx::query_scalar!(
+        r#"select ensure_partitions(($1::timestamptz at time zone 'UTC')::date, ($2::timestamptz at time zone 'UTC')::date) as "made!""#,
+        first as _,
+        last as _,
+    );
+    made.fetch_one(conn).await
+}
+
+/// Drops the partitions of whole days before the day of `before` (UTC).
+pub(crate) async fn drop_partitions(conn: &mut PgConnection, before: Timestamp) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(
+        r#"select drop_partitions(($1::timestamptz at time zone 'UTC')::date) as "dropped!""#,
+        before as _
+    )
+    .fetch_one(conn)
+    .await
+}

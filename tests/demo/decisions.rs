@@ -50,7 +50,7 @@ impl Decision {
             }
             1 => About::UserAndDevice(user, below(random, 2)),
             // half of the users are never revoked or revalidated as a whole, so that others stay untouched
-            _ if user % 2 == 0 => About::User(user),
+            _ if user.is_multiple_of(2) => About::User(user),
             _ => About::UserAndDevice(user, 1),
         };
         Self { event_type, about }
@@ -60,7 +60,7 @@ impl Decision {
     pub(crate) fn event(&self, issuer: &str, sessions: &[Session]) -> Value {
         let subject = match self.about {
             About::Session(number) => {
-                let session = json!({"format": "opaque", "id": sessions[number].idp_session});
+                let session = json!({"format": "opaque", "id": sessions[number].begun_by});
                 json!({"format": "complex", "user": user(issuer, sessions[number].user), "session": session})
             }
             About::User(number) => user(issuer, number),

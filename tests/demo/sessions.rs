@@ -13,7 +13,7 @@ pub(crate) struct Session {
     /// Which of the user's devices.
     pub(crate) device: usize,
     /// The IdP's session.
-    pub(crate) idp_session: String,
+    pub(crate) begun_by: String,
 }
 
 impl Session {
@@ -21,7 +21,7 @@ impl Session {
     pub(crate) fn all(count: usize, users: usize) -> Vec<Self> {
         let make = |number: usize| {
             let (user, round) = (number % users, number / users);
-            Self { sid: format!("session-{number}"), user, device: round % 2, idp_session: format!("idp-{number}") }
+            Self { sid: format!("session-{number}"), user, device: round % 2, begun_by: format!("idp-{number}") }
         };
         (0..count).map(make).collect()
     }
@@ -31,7 +31,7 @@ impl Session {
         json!({
             "issuer": issuer,
             "subject": user(issuer, self.user),
-            "session": self.idp_session,
+            "session": self.begun_by,
             "device": device(self.user, self.device),
             "tenant": "acme",
             "origin": origin.unix_seconds(),

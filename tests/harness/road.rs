@@ -56,6 +56,8 @@ pub struct Plan {
     pub algorithm: &'static str,
     /// The methods of the receivers, in order.
     pub receivers: Vec<&'static str>,
+    /// A private server even where `DATABASE_URL` names one, because it will be taken away.
+    pub own_server: bool,
     /// Further settings of the transmitter, as TOML sections.
     pub transmitter: String,
     /// Further settings of every receiver, as TOML sections.
@@ -65,7 +67,7 @@ pub struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         let (transmitter, receiver) = (String::new(), String::new());
-        Self { algorithm: "RS256", receivers: vec!["push", "poll"], transmitter, receiver }
+        Self { algorithm: "RS256", receivers: vec!["push", "poll"], own_server: false, transmitter, receiver }
     }
 }
 
@@ -75,7 +77,8 @@ impl Road {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1)).build()?;
         let directory = Directory::new()?;
         step("a private PostgreSQL, one database per party");
-        let cluster = TestCluster::for_a_program().await?;
+        let cluster =
+            if plan.own_server { TestCluster::dedicated().await? } else { TestCluster::for_a_program().await? };
         let database = cluster.scratch_database("transmitter").await?;
         let issuer = format!("http://127.0.0.1:{}", free_port()?);
         let config = format!(
@@ -181,6 +184,16 @@ impl Road {
         self.cluster.scratch_database(prefix).await
     }
 
+    /// Takes the PostgreSQL server away from everybody, or brings it back.
+    pub async fn database_is_there(&mut self, there: bool) -> anyhow::Result<()> {
+        if there {
+            self.cluster.start().await?;
+        } else {
+            self.cluster.stop().await;
+        }
+        Ok(())
+    }
+
     /// The process of the PostgreSQL server, if it is ours.
     pub fn server_pid(&self) -> Option<u32> {
         self.cluster.server_pid()
@@ -206,23 +219,27 @@ impl RelyingParty {
 
     /// The states of these sessions, by one batch of checks.
     pub async fn states(&self, http: &reqwest::Client, sids: &[String]) -> anyhow::Result<Vec<String>> {
-        let mut states = Vec::new();
-        for chunk in sids.chunks(1_000) {
-            let checks: Vec<Value> = chunk.iter().map(|sid| json!({ "sid": sid })).collect();
-            let answer =
-                json(http.post(format!("{}/v1/check/batch", self.process.base)).json(&json!({ "checks": checks })))
-                    .await?;
-            for result in answer["results"].as_array().context("an answer without results")? {
-                states.push(text(result, "state")?);
-            }
-        }
-        Ok(states)
+        let checks: Vec<Value> = sids.iter().map(|sid| json!({ "sid": sid })).collect();
+        self.states_of(http, &checks).await
     }
 
     /// Tells the receiver of a new assertion for a session; returns its state after it.
     pub async fn revalidated(&self, http: &reqwest::Client, sid: &str, validated: f64) -> anyhow::Result<String> {
         let url = format!("{}/v1/sessions/{sid}/revalidated", self.process.base);
         text(&json(http.post(url).json(&json!({ "validated": validated }))).await?, "state")
+    }
+
+    /// The states of sessions that are only described, not registered.
+    pub async fn states_of(&self, http: &reqwest::Client, descriptions: &[Value]) -> anyhow::Result<Vec<String>> {
+        let mut states = Vec::new();
+        for chunk in descriptions.chunks(500) {
+            let url = format!("{}/v1/check/batch", self.process.base);
+            let answer = json(http.post(url).json(&json!({ "checks": chunk }))).await?;
+            for result in answer["results"].as_array().context("an answer without results")? {
+                states.push(text(result, "state")?);
+            }
+        }
+        Ok(states)
     }
 
     /// The latency report since a time (RFC 3339).
@@ -236,6 +253,26 @@ impl RelyingParty {
         let rows = report["rows"].as_array().context("a report without rows")?;
         let wanted = |row: &&Value| row["event_type"].as_str().unwrap_or_default() == event_type;
         Ok(rows.iter().filter(wanted).filter_map(|row| row["received"].as_i64()).sum())
+    }
+}
+
+/// Hands in decisions as a careful producer does: under one idempotency key, again and again until it is told that they
+/// are recorded.
+pub async fn emit_for_sure(
+    http: &reqwest::Client,
+    url: &str,
+    token: &str,
+    key: &str,
+    body: &Value,
+) -> anyhow::Result<()> {
+    let patience = Instant::now();
+    loop {
+        match http.post(url).bearer_auth(token).header("Idempotency-Key", key).json(body).send().await {
+            Ok(answer) if answer.status() == http::StatusCode::ACCEPTED => return Ok(()),
+            Ok(answer) if answer.status().is_client_error() => bail!("{url} answered {}", answer.status()),
+            _ if patience.elapsed() > PATIENCE => bail!("{url} did not take the decisions"),
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
     }
 }
 

@@ -207,7 +207,7 @@ mod tests {
         let refused = [
             (&[("issuer.url", "http://idp.example")][..], "issuer.url must be https"),
             (&[("issuer.url", "https://idp.example/?x")], "issuer.url must have no query"),
-            (&[("push.lease", "5s")], "push.lease must be longer than push.timeout"),
+            (&[("push.lease", "4s")], "push.lease must be longer than push.timeout"),
             (&[("tokens.lifetime", "2h")], "tokens.lifetime must be"),
             (&[("timeline.claim", "iss")], "timeline.claim must not"),
             (&[("database.schema", "a;b")], "database.schema must be a plain SQL name"),

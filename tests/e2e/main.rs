@@ -4,5 +4,8 @@
 
 mod crash;
 mod inbox;
+mod peer;
+mod push_door;
 mod rp;
+mod upstream;
 mod validity;

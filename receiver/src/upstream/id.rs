@@ -21,15 +21,6 @@ pub enum Method {
     Poll,
 }
 
-impl From<crate::config::Delivery> for Method {
-    fn from(delivery: crate::config::Delivery) -> Self {
-        match delivery {
-            crate::config::Delivery::Push => Self::Push,
-            crate::config::Delivery::Poll => Self::Poll,
-        }
-    }
-}
-
 impl Method {
     /// As it stands in the database and in reports.
     pub const fn as_str(self) -> &'static str {

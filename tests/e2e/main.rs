@@ -6,6 +6,7 @@ mod crash;
 mod inbox;
 mod peer;
 mod push_door;
+mod receiver_commands;
 mod rp;
 mod upstream;
 mod validity;

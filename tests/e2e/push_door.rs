@@ -143,6 +143,16 @@ async fn strangers_are_turned_away_at_the_door() {
 }
 
 #[tokio::test]
+async fn an_authorization_that_another_process_registered_is_good_at_once() {
+    let (peer, _) = joined().await;
+    let (settings, env) = (peer.receiver.settings().clone(), ssf_common::runtime::Env::system());
+    let other = ssf_receiver::app::Receiver::open(settings, env, peer.pool.clone()).await.unwrap();
+    other.upstream("idp").unwrap().keeper.create().await.unwrap();
+    let theirs = peer.authorization().await;
+    assert_eq!(peer.push(&theirs, peer.signed(&peer.claims("set-1"))).await.0, 202);
+}
+
+#[tokio::test]
 async fn a_key_that_was_rotated_in_is_fetched_and_a_made_up_one_costs_one_request_per_cooldown() {
     let (mut peer, authorization) = joined().await;
     peer.key = SigningKey::generate(Algorithm::Es256).unwrap();

@@ -82,12 +82,12 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 
 const EXAMPLES: &str = "\
 Examples:
-  ssf-receiver serve                                    on loopback, with a private database under ./data/receiver
+  ssf-receiver serve                                    on loopback, data under ./data/receiver
   ssf-receiver --config /etc/ssf/receiver.toml serve
   ssf-receiver --set log.format=json serve
   ssf-receiver stream status --upstream idp             what the transmitter says of our stream
   ssf-receiver check 4f9d-session-id                    is this session still good?
-  ssf-receiver latency --since 15m                      decision to effect, by upstream and event type
+  ssf-receiver latency --since 15m                      from the decision to its effect here
 
 Every setting is described in config.default.toml; each can also be an environment variable, such as
 SSF_RECEIVER__SERVER__LISTEN for [server] listen.";

@@ -3,10 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on is a failed one")]
 
 mod crash;
+mod delivery;
+mod house;
 mod inbox;
+mod intake;
+mod management;
+mod order;
 mod peer;
+mod polling;
 mod push_door;
 mod receiver_commands;
 mod rp;
+mod schema;
+mod startup;
 mod upstream;
 mod validity;

@@ -74,6 +74,15 @@ impl TestCluster {
 
     /// A new, empty database whose name holds `prefix`.
     pub async fn scratch_database(&self, prefix: &str) -> anyhow::Result<ScratchDatabase> {
+        self.database(prefix, "template1").await
+    }
+
+    /// A new database that holds what `original` holds. Nobody may be connected to that one.
+    pub async fn copy_of(&self, original: &ScratchDatabase, prefix: &str) -> anyhow::Result<ScratchDatabase> {
+        self.database(prefix, &original.name).await
+    }
+
+    async fn database(&self, prefix: &str, template: &str) -> anyhow::Result<ScratchDatabase> {
         let name = format!("{}_{}_{prefix}_{}", mark(), std::process::id(), number());
         let (maintenance, options, url) = match &self.server {
             Server::Private { running, .. } => {
@@ -87,7 +96,7 @@ impl TestCluster {
                 (maintenance.clone(), maintenance.database(&name), of_scratch.into())
             }
         };
-        execute(&maintenance, format!("create database {name}")).await?;
+        execute(&maintenance, format!("create database {name} template {template}")).await?;
         Ok(ScratchDatabase { options, url, name, maintenance })
     }
 
@@ -126,11 +135,25 @@ impl TestCluster {
 
     async fn open() -> anyhow::Result<Self> {
         let Some(url) = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()) else {
-            return Self::private(directory("shared")).await;
+            let shared = Self::private(directory("shared")).await?;
+            shared.forget_durability().await?;
+            return Ok(shared);
         };
         let url = Url::parse(&url).context("DATABASE_URL is not an address")?;
         sweep_databases(&PgConnectOptions::from_str(url.as_str())?).await.context("the server behind DATABASE_URL")?;
         Ok(Self { server: Server::External { url } })
+    }
+
+    /// Nothing here outlives the process, and a database per test is mostly waiting for the disk.
+    async fn forget_durability(&self) -> anyhow::Result<()> {
+        if let Server::Private { running: Some(cluster), .. } = &self.server {
+            let maintenance = cluster.options("postgres");
+            for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
+                execute(&maintenance, format!("alter system set {setting} = off")).await?;
+            }
+            execute(&maintenance, "select pg_reload_conf()".to_owned()).await?;
+        }
+        Ok(())
     }
 
     async fn private(data_dir: PathBuf) -> anyhow::Result<Self> {

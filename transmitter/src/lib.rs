@@ -3,9 +3,10 @@
 //! An identity provider hands in decisions ([`outbox`]); each becomes one signed SET per stream that wants it and is
 //! delivered by push or poll ([`delivery`]). [`Transmitter`] puts the parts together; `ssf-transmitter serve` runs it.
 //!
-//! The road, data flowing right and imports pointing left: `config` < `issuer` < `keys` < `client` < `stream` < `outbox`
-//! < `control` < `timeline` < `delivery` < `api` < `app` < `main`.
+//! The road, data flowing right and imports pointing left: `config` < `issuer` < `keys` < `client` < `stream` < `admin` <
+//! `outbox` < `control` < `timeline` < `delivery` < `api` < `app` < `main`.
 
+pub mod admin;
 pub mod api;
 mod app;
 pub mod client;
@@ -17,7 +18,5 @@ pub mod keys;
 pub mod outbox;
 pub mod stream;
 pub mod timeline;
-
-pub mod admin;
 
 pub use app::{MIGRATOR, OpenError, Transmitter};

@@ -119,7 +119,8 @@ async fn change(
     let request: UpdateStream = json_body(body)?;
     let mut tx = state.pool.begin().await?;
     let mut stream = own(state, &mut tx, &request.stream_id, client).await?;
-    configure::check_transmitter_members(&request, &configuration(state, client, &stream))?;
+    let poll_endpoint = state.endpoints.poll(&stream.key.stream_id());
+    configure::check_transmitter_members(&request, &configuration(state, client, &stream), &poll_endpoint)?;
     let (wanted, kept) = decide(&request, &stream)?;
     let sealed = match kept {
         configure::KeptAuthorization::Keep => None,

@@ -40,6 +40,10 @@ pub(super) async fn grant(
             _ => return Err(TokenError::Client),
         },
     };
+    if client_id.contains('\0') {
+        // no client has such a name, and PostgreSQL could not even look for it
+        return Err(TokenError::Client);
+    }
     let mut conn = state.pool.acquire().await.map_err(ApiError::from)?;
     let client =
         store::authenticate(&mut conn, state.signatory.issuer.id, &ClientId(client_id), Digest::of(&secret)).await;

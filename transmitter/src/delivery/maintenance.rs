@@ -30,11 +30,14 @@ impl Worker for Maintenance {
 
     async fn tick(&self) -> Result<usize, sqlx::Error> {
         let now = self.env.now();
-        let mut conn = self.pool.acquire().await?;
-        store::ensure_partitions(&mut conn, now, now.plus(PARTITIONS_AHEAD)).await?;
+        let mut tx = self.pool.begin().await?;
+        store::lock_partitions(&mut tx).await?;
+        store::ensure_partitions(&mut tx, now, now.plus(PARTITIONS_AHEAD)).await?;
         // what still waits needs its event, so the history outlives the retention
         let oldest_kept = now.minus(self.history.max(self.retention + A_DAY));
-        store::drop_partitions(&mut conn, oldest_kept).await?;
+        store::drop_partitions(&mut tx, oldest_kept).await?;
+        tx.commit().await?;
+        let mut conn = self.pool.acquire().await?;
         crate::client::store::forget_expired_tokens(&mut conn, now.minus(A_DAY)).await?;
         crate::outbox::store::forget_keys(&mut conn, now.minus(A_DAY)).await?;
         let expired = store::expire(&mut conn, now.minus(self.retention), EXPIRED_AT_ONCE, now).await?;

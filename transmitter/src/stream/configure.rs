@@ -98,6 +98,9 @@ impl Wanted {
         if events_requested.as_ref().is_some_and(|events| events.len() > MAX_EVENTS) {
             return Err(ConfigurationError::TooManyEvents);
         }
+        if events_requested.iter().flatten().any(|uri| uri.len() > MAX_URL || uri.contains('\0')) {
+            return Err(ConfigurationError::EventType);
+        }
         if description.as_ref().is_some_and(|text| text.chars().count() > MAX_DESCRIPTION || text.contains('\0')) {
             return Err(ConfigurationError::Description);
         }
@@ -129,11 +132,17 @@ pub(crate) enum KeptAuthorization {
     Replace(Option<SecretString>),
 }
 
-/// Members of the transmitter may be sent back only unchanged (§8.1.1.3, §8.1.1.4).
+/// Members of the transmitter may be sent back only unchanged (§8.1.1.3, §8.1.1.4); the address of a poll stream,
+/// `poll_endpoint`, is one of them.
 pub(crate) fn check_transmitter_members(
     request: &UpdateStream,
     present: &StreamConfiguration,
+    poll_endpoint: &str,
 ) -> Result<(), ConfigurationError> {
+    let is_other_poll_endpoint = |delivery: &Delivery| {
+        delivery.known_method() == Some(DeliveryMethod::Poll)
+            && delivery.endpoint_url.as_ref().is_some_and(|url| url != poll_endpoint)
+    };
     let changed = [
         ("iss", request.iss.as_ref().is_some_and(|iss| *iss != present.iss)),
         ("aud", request.aud.as_ref().is_some_and(|aud| !same(&aud.0, &present.aud.0))),
@@ -143,6 +152,7 @@ pub(crate) fn check_transmitter_members(
             "min_verification_interval",
             request.min_verification_interval.is_some_and(|s| Some(s) != present.min_verification_interval),
         ),
+        ("delivery.endpoint_url of poll", request.delivery.as_ref().is_some_and(is_other_poll_endpoint)),
         ("inactivity_timeout", request.inactivity_timeout.is_some_and(|s| Some(s) != present.inactivity_timeout)),
     ];
     changed.iter().find(|(_, changed)| *changed).map_or(Ok(()), |(name, _)| Err(ConfigurationError::NotYours(name)))
@@ -168,6 +178,9 @@ pub enum ConfigurationError {
     /// A longer list than there are types.
     #[error("events_requested has more than {MAX_EVENTS} members")]
     TooManyEvents,
+    /// Not a URI by far. Unknown ones are ignored, but these could not even be kept.
+    #[error("events_requested has a member that is longer than {MAX_URL} bytes or has a NUL")]
+    EventType,
     /// Too long.
     #[error("description is longer than {MAX_DESCRIPTION} characters or has a NUL")]
     Description,
@@ -187,6 +200,9 @@ fn check_endpoint(text: &str, insecure: bool) -> Result<String, ConfigurationErr
     let url: Url = text.parse().map_err(|_| ConfigurationError::Endpoint("is not a URL"))?;
     if text.len() > MAX_URL {
         return Err(ConfigurationError::Endpoint("is too long"));
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(ConfigurationError::Endpoint("must be written in the characters of a URL (RFC 3986 §2)"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(ConfigurationError::Endpoint("must not carry a user name or password"));
@@ -274,6 +290,14 @@ mod tests {
     }
 
     #[test]
+    fn a_type_that_cannot_be_kept_is_refused() {
+        for uri in ["urn:a\0", &"x".repeat(MAX_URL + 1)] {
+            let request = CreateStream { events_requested: Some(vec![uri.to_owned()]), ..CreateStream::default() };
+            assert_eq!(Wanted::create(&request, &client(), &offer()), Err(ConfigurationError::EventType));
+        }
+    }
+
+    #[test]
     fn only_https_to_the_outside_is_pushed_to_unless_in_development() {
         let refused = [
             "http://rp.example/push",
@@ -286,6 +310,8 @@ mod tests {
             "ftp://rp.example/",
             "not a url",
             "https://u:p@rp.example/",
+            "https://rp.example/\0",
+            " https://rp.example/",
         ];
         for endpoint in refused {
             assert!(

@@ -187,24 +187,36 @@ pub(crate) async fn configure(
     Ok(())
 }
 
-/// Removes the stream. What still waited is recorded as discarded.
+/// Removes the stream. What still waited is recorded as discarded, also what the fan-out adds meanwhile; what somebody
+/// settles meanwhile is theirs.
 pub(crate) async fn delete(conn: &mut PgConnection, key: StreamKey, now: Timestamp) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
-                error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at)
-         select d.id, $2, d.seq, d.issuer_id, d.stream_id, d.event_id, d.event_type, s.delivery_method, d.lane, 'discarded',
-                'stream_deleted', d.attempts, d.occurred_at, d.recorded_at, d.fanned_out_at, d.first_taken_at
-           from delivery d join stream s on s.id = d.stream_id where d.stream_id = $1",
-        key as _,
-        now as _,
-    )
-    .execute(&mut *conn)
-    .await?;
+    discard(&mut *conn, key, now).await?;
+    // Nothing can be added behind this lock. Taken only now: whoever settles holds a delivery and then wants the stream.
+    sqlx::query!("select id from stream where id = $1 for update", key as _).fetch_optional(&mut *conn).await?;
+    discard(&mut *conn, key, now).await?;
     sqlx::query!("delete from stream where id = $1", key as _).execute(conn).await?;
     Ok(())
 }
 
-/// Takes the right to one verification request; `Err(seconds)` to wait if the receiver is faster than its interval
+async fn discard(conn: &mut PgConnection, key: StreamKey, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with gone as (
+             delete from delivery where stream_id = $1 returning *
+         )
+         insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
+                error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at)
+         select g.id, $2, g.seq, g.issuer_id, g.stream_id, g.event_id, g.event_type, s.delivery_method, g.lane, 'discarded',
+                'stream_deleted', g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at
+           from gone g join stream s on s.id = g.stream_id",
+        key as _,
+        now as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes the right to one verification request; `Err(seconds)` to wait (rounded up) if the receiver is faster than its interval
 /// (§8.1.4.2), counted per stream.
 pub(crate) async fn take_verification(
     conn: &mut PgConnection,
@@ -228,7 +240,7 @@ pub(crate) async fn take_verification(
     )
     .fetch_optional(conn)
     .await?;
-    Ok(Err(free_at.flatten().map_or(1, |at| at.since(now).as_secs() + 1)))
+    Ok(Err(free_at.flatten().map_or(1, |at| at.since(now).as_millis().div_ceil(1_000).try_into().unwrap_or(1))))
 }
 
 /// What fan-out must know of a stream.

@@ -36,6 +36,15 @@ pub(crate) async fn expire(
     Ok(done.rows_affected())
 }
 
+/// Lets one process at a time make and drop partitions, until the transaction ends: two that start together would both
+/// find one missing, and the second would fail.
+pub(crate) async fn lock_partitions(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('ssf_transmitter.partitions'), hashtext(current_schema))")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Makes the partitions from the day of `first` to the day of `last` (UTC) where they are missing.
 pub(crate) async fn ensure_partitions(conn: &mut PgConnection, first: Timestamp, last: Timestamp) -> sqlx::Result<i32> {
     let made = sqlx::query_scalar!(

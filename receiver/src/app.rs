@@ -111,7 +111,14 @@ impl Receiver {
         });
         self.spawn(self.inbox.applied_log(), Wake::new(), WRITE_APPLIED, shutdown);
         for link in self.links.values() {
-            let news = link.upstream.news.clone();
+            let (settings, news) = (&link.upstream.settings, link.upstream.news.clone());
+            if settings.is_development() {
+                tracing::warn!(
+                    upstream.name = link.upstream.name,
+                    issuer = %settings.issuer,
+                    "this issuer is plain http on loopback: for development only, nothing on the way is protected"
+                );
+            }
             self.spawn(Arc::clone(&link.keeper), news.clone(), LOOK_AFTER, shutdown);
             if let Some(poller) = &link.poller {
                 self.spawn(Arc::clone(poller), news, self.settings.poll.interval.duration(), shutdown);
@@ -156,13 +163,6 @@ impl Receiver {
         let id = self.written_down(name).await?;
         let upstream = Arc::new(Upstream::new(name, id, &self.settings, self.pool.clone(), self.env.clone())?);
         upstream.read_held().await?;
-        if upstream.settings.is_development() {
-            tracing::warn!(
-                upstream.name = name,
-                issuer = %upstream.settings.issuer,
-                "this issuer is plain http on loopback: for development only, nothing on the way is protected"
-            );
-        }
         let keeper = Arc::new(Keeper::new(Arc::clone(&upstream)));
         let poller = (upstream.method() == Method::Poll).then(|| {
             let (settings, stop) = (self.settings.poll.clone(), self.stop.clone());

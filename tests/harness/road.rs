@@ -13,6 +13,7 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use ssf_common::random::{Random as _, SystemRandom};
 
 use crate::processes::{Process, free_port, json};
@@ -47,6 +48,8 @@ pub struct RelyingParty {
     pub method: &'static str,
     /// Its process.
     pub process: Process,
+    /// Its database.
+    pub database: ScratchDatabase,
 }
 
 /// What the road is made of.
@@ -121,7 +124,7 @@ impl Road {
             let mut process = Process::new(&name, binaries::receiver(), &directory.0, base, &config)?;
             process.start()?;
             process.ready(&http).await?;
-            receivers.push(RelyingParty { name, method, process });
+            receivers.push(RelyingParty { name, method, process, database });
         }
         Ok(Self { http, issuer, transmitter, second: None, receivers, producer_token, cluster, directory })
     }
@@ -212,6 +215,14 @@ impl Road {
 }
 
 impl RelyingParty {
+    /// How many decisions it has applied, straight from its database: cheap enough to ask again and again while
+    /// something is measured.
+    pub async fn applied(&self, connection: &mut PgConnection) -> anyhow::Result<usize> {
+        let count = "select count(*) from ssf_receiver.received_set where effect not in ('verified', 'stream_status')";
+        let count: i64 = sqlx::query_scalar(count).fetch_one(connection).await?;
+        Ok(usize::try_from(count)?)
+    }
+
     /// Registers a session.
     pub async fn register(&self, http: &reqwest::Client, sid: &str, description: &Value) -> anyhow::Result<()> {
         json(http.put(format!("{}/v1/sessions/{sid}", self.process.base)).json(description)).await.map(drop)

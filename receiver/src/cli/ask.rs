@@ -12,7 +12,7 @@ use ssf_common::runtime::config::Span;
 use ssf_receiver::config::Settings;
 use url::Url;
 
-use super::{print, print_json};
+use super::print::{print, print_json};
 
 /// Ask for one session.
 #[derive(Debug, Args)]

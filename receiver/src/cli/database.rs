@@ -12,6 +12,8 @@ use ssf_common::runtime::postgres::{connect_lazily, migrate_when_reachable};
 use ssf_receiver::MIGRATIONS;
 use ssf_receiver::config::Settings;
 
+use super::print::print;
+
 /// A pool, and the private cluster it stands on, if any.
 pub(super) struct Database {
     pub(super) pool: PgPool,
@@ -91,7 +93,7 @@ pub(super) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let location = database.location();
     database.close().await;
     migrated?;
-    super::print(&format!("schema {} is up to date in {location}\n", settings.database.schema))
+    print(&format!("schema {} is up to date in {location}\n", settings.database.schema))
 }
 
 async fn start(settings: &Settings, role: Role) -> anyhow::Result<Cluster> {

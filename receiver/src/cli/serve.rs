@@ -10,6 +10,7 @@ use ssf_receiver::app::Receiver;
 use ssf_receiver::config::Settings;
 
 use super::database::{Database, Role};
+use super::print::print;
 
 /// Runs until a signal.
 pub(super) async fn serve(settings: Settings, env: Env) -> anyhow::Result<()> {
@@ -36,7 +37,7 @@ async fn run(
     }
     let receiver = Receiver::open(Arc::clone(settings), env, database.pool.clone()).await?;
     let router = receiver.router()?;
-    super::print(&welcome(settings, database))?;
+    print(&welcome(settings, database))?;
     let serving = shutdown.clone();
     // The push endpoints listen before any transmitter is told of them.
     shutdown.spawn("http", async move {
@@ -50,7 +51,7 @@ async fn run(
     receiver.close().await;
     match shutdown.failed() {
         Some(task) => bail!("the task {task} panicked; the service stopped so that it can be restarted"),
-        None => super::print("ssf-receiver has stopped\n"),
+        None => print("ssf-receiver has stopped\n"),
     }
 }
 
@@ -69,12 +70,13 @@ fn welcome(settings: &Settings, database: &Database) -> String {
         text.push_str(NO_UPSTREAM);
     }
     let issuer = settings.upstreams.values().next().map_or("http://127.0.0.1:8701", |first| first.issuer.as_str());
+    let first = if settings.upstreams.is_empty() { "After that, register a session" } else { "Register a session" };
     let is_open = settings.api.token.is_none() && settings.api.token_file.is_none();
     let authorization = if is_open { "" } else { " -H \"Authorization: Bearer $TOKEN\"" };
     let _ = write!(
         text,
         "
-Register a session when somebody has logged in, then ask for it:
+{first} when somebody has logged in, then ask for it:
 
   curl -X PUT {local}/v1/sessions/s-1{authorization} -H 'Content-Type: application/json' -d '{{
     \"issuer\": \"{issuer}\",

@@ -13,7 +13,7 @@ use ssf_receiver::config::Settings;
 use ssf_receiver::upstream::store;
 
 use super::database::{Database, Role};
-use super::print_json;
+use super::print::print_json;
 
 /// One call about a stream.
 #[derive(Debug, Subcommand)]
@@ -44,7 +44,8 @@ impl Stream {
         let name = which.upstream.clone();
         if !settings.upstreams.contains_key(&name) {
             let known: Vec<_> = settings.upstreams.keys().map(String::as_str).collect();
-            bail!("upstreams.{name} is not configured; the settings have: {}", known.join(", "));
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            bail!("upstreams.{name} is not in the settings; correct --upstream or add it (there now: {known})");
         }
         let database = Database::open(&settings, Role::Guest).await?;
         let done = self.call(settings, &name, &database, env).await;

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use ssf_common::random::Random;
 use ssf_common::runtime::config::resolve_secret;
 
-use super::{Settings, SettingsError, wrong};
+use super::settings::{Settings, SettingsError, wrong};
 
 impl Settings {
     /// The token that opens `/v1`, if there is one.

@@ -3,6 +3,7 @@
 use ssf_common::random::{Random, SystemRandom};
 
 use super::*;
+use ssf_common::runtime::config::Layers;
 
 fn chance() -> &'static dyn Random {
     &SystemRandom

@@ -9,7 +9,8 @@ use ssf_common::id::IssuerUrl;
 use ssf_common::runtime::config::{Secret, Span, resolve_secret};
 use url::Url;
 
-use super::{SettingsError, check_origin, is_on_loopback, wrong};
+use super::origin::{check_origin, is_on_loopback};
+use super::settings::{SettingsError, wrong};
 
 /// One transmitter; `config.default.toml` says what each setting means.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -43,8 +43,8 @@ struct Doors {
 #[derive(Debug)]
 struct Door {
     admission: Admission,
-    /// When a wrong authorization was last noted: strangers shall not fill the database by knocking.
-    noted_at: Mutex<Option<Timestamp>>,
+    /// When a wrong authorization last made us go to the database: strangers shall not keep it busy by knocking.
+    asked_at: Mutex<Option<Timestamp>>,
 }
 
 impl PushDoors {
@@ -52,7 +52,7 @@ impl PushDoors {
     pub fn new(admissions: impl IntoIterator<Item = Admission>, env: Env) -> Self {
         let pushing = admissions.into_iter().filter(|admission| admission.upstream.method() == Method::Push);
         let door =
-            |admission: Admission| (admission.upstream.name.clone(), Door { admission, noted_at: Mutex::default() });
+            |admission: Admission| (admission.upstream.name.clone(), Door { admission, asked_at: Mutex::default() });
         Self(Arc::new(Doors { by_name: pushing.map(door).collect(), env }))
     }
 
@@ -73,8 +73,8 @@ async fn receive(State(doors): State<PushDoors>, Path(name): Path<String>, reque
     }
     let context = |received_at| Context { upstream_id: door.admission.upstream.id, received_at, method: Method::Push };
     // Before the body is read: a stranger shall not make us hold it.
-    if !door.is_authorized(request.headers()) {
-        return door.unauthorized(context(env.now())).await;
+    if !door.is_authorized(request.headers()) && !door.is_authorized_by_now(request.headers(), env.now()).await {
+        return refused_as(&Refusal::WrongAuthorization, StatusCode::BAD_REQUEST);
     }
     let body = Bytes::from_request(request, &()).await;
     let context = context(env.now());
@@ -103,20 +103,26 @@ impl Door {
         }
     }
 
-    async fn unauthorized(&self, context: Context) -> Response {
-        let refusal = Refusal::WrongAuthorization;
-        let (code, description) = (refusal.code(), refusal.description());
-        if self.may_note(context.received_at) {
-            self.admission.refused(refusal, &[], context).await;
+    /// Another process may have registered a new authorization: looks, once a second at most, and notes the refusal if
+    /// it has not.
+    async fn is_authorized_by_now(&self, headers: &HeaderMap, now: Timestamp) -> bool {
+        if !self.may_ask(now) {
+            return false;
         }
-        refused(StatusCode::BAD_REQUEST, &code, description)
+        let upstream = &self.admission.upstream;
+        if upstream.read_held().await.is_ok() && self.is_authorized(headers) {
+            return true;
+        }
+        let context = Context { upstream_id: upstream.id, received_at: now, method: Method::Push };
+        self.admission.refused(Refusal::WrongAuthorization, &[], context).await;
+        false
     }
 
     async fn too_large(&self, context: Context) -> Response {
         let refusal = Refusal::TooLarge(self.admission.upstream.policy().max_bytes);
-        let (code, description) = (refusal.code(), refusal.description());
+        let answer = refused_as(&refusal, StatusCode::PAYLOAD_TOO_LARGE);
         self.admission.refused(refusal, &[], context).await;
-        refused(StatusCode::PAYLOAD_TOO_LARGE, &code, description)
+        answer
     }
 
     fn not_now(&self, error: &NotAdmitted) -> Response {
@@ -127,11 +133,11 @@ impl Door {
         reply
     }
 
-    fn may_note(&self, now: Timestamp) -> bool {
-        let mut noted_at = self.noted_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_time = noted_at.is_none_or(|at| now >= at.plus(BETWEEN_NOTES));
+    fn may_ask(&self, now: Timestamp) -> bool {
+        let mut asked_at = self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = asked_at.is_none_or(|at| now >= at.plus(BETWEEN_LOOKS));
         if is_time {
-            *noted_at = Some(now);
+            *asked_at = Some(now);
         }
         is_time
     }
@@ -143,10 +149,14 @@ fn is_set(headers: &HeaderMap) -> bool {
     given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(MEDIA_TYPE)
 }
 
+fn refused_as(refusal: &Refusal, status: StatusCode) -> Response {
+    refused(status, &refusal.code(), refusal.description())
+}
+
 /// RFC 8935 §2.3.
 fn refused(status: StatusCode, code: &ErrorCode, description: String) -> Response {
     let body = SetError { err: code.clone(), description: Some(description) };
     (status, [(header::CONTENT_LANGUAGE, "en")], Json(body)).into_response()
 }
 
-const BETWEEN_NOTES: Duration = Duration::from_secs(1);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);

@@ -2,6 +2,8 @@
 
 use ssf_common::uuid_id;
 
+use crate::config::Delivery;
+
 uuid_id! {
     /// One configured transmitter and the stream we hold there.
     UpstreamId;
@@ -19,21 +21,21 @@ pub enum Method {
     Poll,
 }
 
-impl From<crate::config::Delivery> for Method {
-    fn from(delivery: crate::config::Delivery) -> Self {
-        match delivery {
-            crate::config::Delivery::Push => Self::Push,
-            crate::config::Delivery::Poll => Self::Poll,
-        }
-    }
-}
-
 impl Method {
     /// As it stands in the database and in reports.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Push => "push",
             Self::Poll => "poll",
+        }
+    }
+}
+
+impl From<Delivery> for Method {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::Push => Self::Push,
+            Delivery::Poll => Self::Poll,
         }
     }
 }

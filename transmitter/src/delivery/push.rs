@@ -12,6 +12,7 @@ use super::in_flight::{Flight, InFlight};
 use super::settle::Settlement;
 use super::store::take;
 use super::{LeaseId, Outcome, Sender, Settler, SigningDesk, Taken};
+use crate::stream::StreamKey;
 
 /// How much is sent at once.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +60,7 @@ impl Push {
 
     /// One delivery, from signature to settlement. Dropping it half way loses nothing: the lease ends and somebody sends
     /// the same SET again.
-    async fn carry(self: Arc<Self>, taken: Taken, lease: LeaseId, flight: Flight) {
+    async fn carry(self: Arc<Self>, taken: Taken, lease: LeaseId, mut flight: Flight) {
         let (id, stream) = (taken.id, taken.stream);
         let attempts = u32::try_from(taken.attempts).unwrap_or(1);
         let taken_at = self.env.now();
@@ -77,12 +78,24 @@ impl Push {
         settlement.outcome = self.attempt(taken, &mut settlement).await;
         settlement.answered_at = self.env.now();
         report(&settlement);
+        flight.land();
+        self.ask_for_more(stream);
         if let Err(error) = self.settler.settle(settlement).await {
             // the lease ends by itself, and the receiver will know the SET again by its jti
             tracing::warn!(delivery.id = %id, stream.id = %stream, error = %chain(&error), "a delivery could not be settled and will be sent again");
         }
         drop(flight);
-        self.wake.wake();
+        // what waited behind it, about the same subject, may go now
+        self.ask_for_more(stream);
+    }
+
+    /// Rings the worker if the stream's window has room for a quarter of it or more: filling up one by one would cost a
+    /// claim for every answer.
+    fn ask_for_more(&self, stream: StreamKey) {
+        let window = i32::try_from(self.limits.window).unwrap_or(i32::MAX);
+        if self.in_flight.to(stream) <= window / 4 * 3 {
+            self.wake.wake();
+        }
     }
 
     async fn attempt(&self, taken: Taken, settlement: &mut Settlement) -> Outcome {

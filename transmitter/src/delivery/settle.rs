@@ -1,6 +1,7 @@
 //! The settler: what came of sending becomes durable, many outcomes in one statement.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgPool;
 use ssf_common::backoff::Backoff;
@@ -38,6 +39,10 @@ impl Settler {
             async move {
                 let answers = vec![(); settlements.len()];
                 settle(&pool, &env, backoff, settlements).await?;
+                if answers.len() > 1 {
+                    // busy: nobody waits for this, so let more arrive to share the next commit
+                    tokio::time::sleep(PAUSE_WHEN_BUSY).await;
+                }
                 Ok(answers)
             }
         })))
@@ -98,5 +103,6 @@ async fn settle(pool: &PgPool, env: &Env, backoff: Backoff, settlements: Vec<Set
     Ok(())
 }
 
+const PAUSE_WHEN_BUSY: Duration = Duration::from_millis(2);
 const MAX_BATCH: usize = 500;
 const MAX_WAITING: usize = 10_000;

@@ -19,7 +19,7 @@ pub(crate) async fn hand_out(
         r#"with picked as (
                select d.id from delivery d
                 where d.stream_id = $1 and d.due_at <= $3
-                  and not exists (select 1 from delivery e where e.stream_id = d.stream_id and e.order_key = d.order_key and e.seq < d.seq)
+                  and d.seq = (select min(e.seq) from delivery e where e.stream_id = d.stream_id and e.order_key = d.order_key)
                 order by d.lane, d.seq limit $2
                   for update of d
            )
@@ -69,7 +69,7 @@ pub(crate) async fn has_more(
         r#"select exists (
                select 1 from delivery d
                 where d.stream_id = $1 and d.due_at <= $3 and d.id <> all ($2)
-                  and not exists (select 1 from delivery e where e.stream_id = d.stream_id and e.order_key = d.order_key and e.seq < d.seq)
+                  and d.seq = (select min(e.seq) from delivery e where e.stream_id = d.stream_id and e.order_key = d.order_key)
            ) as "more!""#,
         stream as _,
         handed_out as _,

@@ -31,7 +31,10 @@ pub(crate) async fn push(
 ) -> sqlx::Result<Vec<Taken>> {
     let rows = sqlx::query!(
         r#"with room as (
-               select s.id as stream_id, case when coalesce(h.failures, 0) > 0 then least(1, $3 - coalesce(b.n, 0)) else $3 - coalesce(b.n, 0) end as free
+               select s.id as stream_id, case when coalesce(h.failures, 0) > 0 then least(1, $3 - coalesce(b.n, 0))
+                           -- a window that is nearly full is filled up a quarter at a time, or every answer would cost a claim
+                           when coalesce(b.n, 0) > $3 / 4 * 3 then 0
+                           else $3 - coalesce(b.n, 0) end as free
                  from stream s
                  left join unnest($1::uuid[], $2::int[]) as b (stream_id, n) on b.stream_id = s.id
                  left join stream_health h on h.stream_id = s.id
@@ -40,8 +43,7 @@ pub(crate) async fn push(
                select due.id from room cross join lateral (
                    select d.id, d.lane, d.seq from delivery d
                     where d.stream_id = room.stream_id and d.due_at <= $6
-                      and not exists (select 1 from delivery e
-                                       where e.stream_id = d.stream_id and e.order_key = d.order_key and e.seq < d.seq)
+                      and d.seq = (select min(e.seq) from delivery e where e.stream_id = d.stream_id and e.order_key = d.order_key)
                     order by d.lane, d.seq limit greatest(room.free, 0)
                       for update of d skip locked
                ) due

@@ -1,0 +1,193 @@
+//! All settings of the service, and what they must be together.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use ssf_common::event::VocabularyError;
+use ssf_common::runtime::config::{ConfigError, Layers, Secret, SecretError, Span};
+use ssf_common::runtime::telemetry::LogSettings;
+
+use super::origin::{check_origin, is_loopback_address};
+use super::upstream::UpstreamSettings;
+
+/// The defaults, each with a sentence.
+pub const DEFAULTS: &str = include_str!("../../config.default.toml");
+
+/// All settings of the receiver.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.default.toml says what each setting means, and is compiled in")]
+pub struct Settings {
+    pub server: Server,
+    pub api: Api,
+    pub database: Database,
+    pub data: Data,
+    pub privacy: Privacy,
+    pub inbox: InboxSettings,
+    pub requests: Requests,
+    pub poll: Poll,
+    pub log: LogSettings,
+    /// The transmitters to listen to, by our names for them.
+    #[serde(default)]
+    pub upstreams: BTreeMap<String, UpstreamSettings>,
+}
+
+macro_rules! sections {
+    ($($name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty),+ $(,)? })+) => {$(
+        #[doc = concat!("A section of `config.default.toml`: ", stringify!($name), ".")]
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(missing_docs, reason = "config.default.toml says what each setting means")]
+        pub struct $name { $($(#[$attribute])* pub $field: $type),+ }
+    )+};
+}
+
+sections! {
+    Server { listen: String, public_url: String, max_body_bytes: usize, grace: Span }
+    Api {
+        #[serde(default, skip_serializing_if = "Option::is_none")] token: Option<Secret>,
+        #[serde(default, skip_serializing_if = "Option::is_none")] token_file: Option<PathBuf>,
+    }
+    Database { url: Secret, schema: String, max_connections: u32, patience: Span }
+    Data { dir: PathBuf }
+    Privacy {
+        #[serde(default, skip_serializing_if = "Option::is_none")] subject_key: Option<Secret>,
+        #[serde(default, skip_serializing_if = "Option::is_none")] subject_key_file: Option<PathBuf>,
+    }
+    InboxSettings { max_set_bytes: usize }
+    Requests { timeout: Span, refresh: Span, keys_cooldown: Span }
+    Poll { max_events: u32, timeout: Span, interval: Span }
+}
+
+impl Settings {
+    /// Reads and checks the settings.
+    pub fn load(layers: &Layers) -> Result<Self, SettingsError> {
+        let settings: Self = ssf_common::runtime::config::load(layers)?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Whether a private cluster is used.
+    pub fn is_embedded(&self) -> bool {
+        self.database.url.expose().is_empty()
+    }
+
+    /// Where transmitters reach us, without a slash at the end.
+    pub fn public_url(&self) -> String {
+        match self.server.public_url.as_str() {
+            "" => format!("http://{}", self.server.listen),
+            given => given.to_owned(),
+        }
+    }
+
+    /// Where the transmitter `upstream` sends its SETs.
+    pub fn push_endpoint(&self, upstream: &str) -> String {
+        format!("{}/ssf/push/{upstream}", self.public_url())
+    }
+
+    /// Where a command on this machine reaches the running service.
+    pub fn local_url(&self) -> String {
+        let port = self.server.listen.rsplit(':').next().unwrap_or_default();
+        match self.server.listen.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_unspecified() && address.is_ipv6() => format!("http://[::1]:{port}"),
+            Ok(address) if address.ip().is_unspecified() => format!("http://127.0.0.1:{port}"),
+            _ => format!("http://{}", self.server.listen),
+        }
+    }
+
+    /// A file under the data directory.
+    pub fn data_file(&self, name: &str) -> PathBuf {
+        Path::new(&self.data.dir).join(name)
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        let listens_beyond = !is_loopback_address(&self.server.listen);
+        if listens_beyond && self.api.token.is_none() && self.api.token_file.is_none() {
+            return wrong(
+                "api.token",
+                "is required when server.listen is not on loopback; make one with `openssl rand -base64 32` and set api.token or api.token_file, or listen on 127.0.0.1",
+            );
+        }
+        let has_push = self.upstreams.values().any(UpstreamSettings::is_push);
+        if listens_beyond && has_push && self.server.public_url.is_empty() {
+            return wrong(
+                "server.public_url",
+                "is required for push when server.listen is not on loopback; write how transmitters reach this service, for example https://rp.example",
+            );
+        }
+        if !self.server.public_url.is_empty() {
+            check_origin(&self.server.public_url, "server.public_url")?;
+        }
+        if self.inbox.max_set_bytes == 0 || self.inbox.max_set_bytes > self.server.max_body_bytes {
+            return wrong("inbox.max_set_bytes", "must be at least 1 and at most server.max_body_bytes");
+        }
+        if !is_identifier(&self.database.schema) {
+            return wrong("database.schema", "must be a plain SQL name: lower-case letters, digits and _");
+        }
+        if self.database.max_connections == 0 {
+            return wrong("database.max_connections", "must be at least 1");
+        }
+        if self.poll.max_events == 0 {
+            return wrong("poll.max_events", "must be at least 1");
+        }
+        if !self.is_embedded() && self.privacy.subject_key.is_none() && self.privacy.subject_key_file.is_none() {
+            return wrong(
+                "privacy.subject_key",
+                "is required with database.url; make one with `openssl rand -base64 32`, keep it, and set privacy.subject_key or privacy.subject_key_file",
+            );
+        }
+        self.upstreams.iter().try_for_each(|(name, upstream)| upstream.check(name))?;
+        self.api_token()?;
+        Ok(())
+    }
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// They could not be read.
+    #[error(transparent)]
+    Load(#[from] ConfigError),
+    /// A secret could not be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A value is not usable.
+    #[error("{key} {remedy}")]
+    Value {
+        /// The setting.
+        key: String,
+        /// What it must be.
+        remedy: &'static str,
+    },
+    /// The names of `revalidate` are not usable.
+    #[error("{key}: {source}")]
+    Vocabulary {
+        /// The setting.
+        key: String,
+        /// Why.
+        source: VocabularyError,
+    },
+    /// A generated secret could not be kept.
+    #[error("{} could not be written; make the directory writable or set {key}", path.display())]
+    Generated {
+        /// The setting that would take its place.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+pub(super) fn wrong<T>(key: impl Into<String>, remedy: &'static str) -> Result<T, SettingsError> {
+    Err(SettingsError::Value { key: key.into(), remedy })
+}
+
+fn is_identifier(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() < 60
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}

@@ -221,7 +221,8 @@ impl Running {
         let url = format!("{}/health/ready", self.base);
         for _ in 0..1_500 {
             if self.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-                self.token = std::fs::read_to_string(token_file(folder)).unwrap_or_default().trim().to_owned();
+                let token = std::fs::read_to_string(token_file(folder)).unwrap_or_default();
+                token.trim().clone_into(&mut self.token);
                 return;
             }
             assert!(self.child.try_wait().unwrap().is_none(), "it ended instead of serving");

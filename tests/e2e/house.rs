@@ -38,7 +38,7 @@ impl Source {
 
     /// The stages that `crate::` names in its code.
     fn imports(&self) -> Vec<String> {
-        let code: String = self.code().map(|(_, line)| format!("{line}\n")).collect();
+        let code = self.code().map(|(_, line)| line).collect::<Vec<_>>().join("\n");
         let mut stages = Vec::new();
         for (at, _) in code.match_indices("crate::").filter(|(at, _)| !code[..*at].ends_with('$')) {
             let rest = &code[at + "crate::".len()..];

@@ -58,7 +58,7 @@ async fn one_an_array_and_lines_are_three_ways_to_say_the_same() {
     assert!(one.body["event_id"].is_string() && one.body.get("events").is_none());
     let array = idp.post("/events", &producer, &json!(events)).await;
     let array_of_one = idp.post("/events", &producer, &json!(events[..1])).await;
-    let lines: String = events.iter().map(|event| format!("{event}\r\n\n")).collect();
+    let lines = events.iter().map(Value::to_string).collect::<Vec<_>>().join("\r\n\n");
     let lines = send(&idp, &producer, &[("content-type", "application/x-ndjson; charset=utf-8")], lines).await;
     for (reply, count) in [(&array, 3), (&array_of_one, 1), (&lines, 3)] {
         assert_eq!((reply.status, reply.body["events"].as_array().unwrap().len()), (202, count), "{}", reply.body);
@@ -214,15 +214,10 @@ async fn one_key_used_by_many_at_once_makes_one_event() {
     let producer = idp.add_producer().await;
     let event = json!({"type": "session-revoked", "subject": opaque("s")}).to_string();
     let with_key = [("idempotency-key", "k")];
-    let (a, b, c, d, e) = tokio::join!(
-        send(&idp, &producer, &with_key, event.clone()),
-        send(&idp, &producer, &with_key, event.clone()),
-        send(&idp, &producer, &with_key, event.clone()),
-        send(&idp, &producer, &with_key, event.clone()),
-        send(&idp, &producer, &with_key, event.clone()),
-    );
-    for reply in [&b, &c, &d, &e] {
-        assert_eq!((reply.status, &reply.body), (202, &a.body));
+    let send = || send(&idp, &producer, &with_key, event.clone());
+    let (first, second, third, fourth) = tokio::join!(send(), send(), send(), send());
+    for reply in [&second, &third, &fourth] {
+        assert_eq!((reply.status, &reply.body), (202, &first.body));
     }
     assert_eq!(idp.count("select count(*) from outbox").await, 1);
 }
@@ -240,9 +235,9 @@ async fn what_sql_emits_goes_out_if_and_only_if_its_transaction_commits() {
         idp.drain().await;
         assert!(!sink.subjects().contains(&session.to_owned()), "nothing before the commit");
         if commits {
-            tx.commit().await.unwrap()
+            tx.commit().await.unwrap();
         } else {
-            tx.rollback().await.unwrap()
+            tx.rollback().await.unwrap();
         }
         idp.drain().await;
     }
@@ -360,7 +355,7 @@ async fn an_event_can_be_followed_from_the_record_to_the_last_acknowledgement() 
     let expected = json!({"stream_id": slow_stream, "ms": 1_000.0, "pending": true, "attempts": 1, "error": "the receiver answered HTTP 503"});
     assert_eq!(half["slowest"], expected);
 
-    idp.advance(Duration::from_millis(1_000));
+    idp.advance(Duration::from_secs(1));
     idp.drain().await;
     let done = idp.progress(&producer, &event_id).await;
     assert_eq!(counts(&done), [2, 2, 0, 0]);

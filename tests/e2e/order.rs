@@ -150,7 +150,7 @@ fn process(idp: &Idp, name: &str, directory: &std::path::Path) -> Process {
 /// Events of twelve subjects in turn; `txn` is the place in the whole.
 fn interleaved(places: std::ops::Range<usize>) -> Vec<Value> {
     let event = |place: usize| {
-        let event = if place % 5 == 0 { "session-revoked" } else { "revalidate" };
+        let event = if place.is_multiple_of(5) { "session-revoked" } else { "revalidate" };
         json!({"type": event, "subject": opaque(&format!("s{}", place % 12)), "txn": place.to_string()})
     };
     places.map(event).collect()
@@ -161,7 +161,7 @@ fn careless() -> impl Fn(&Received) -> Answer + Send + Sync + 'static {
     let state = AtomicU32::new(2_463_534_242);
     move |_| {
         let random = state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |x| Some(scrambled(x))).unwrap();
-        let status = if random % 23 == 0 { 503 } else { 202 };
+        let status = if random.is_multiple_of(23) { 503 } else { 202 };
         Answer::status(status).after(Duration::from_millis(u64::from(random % 8)))
     }
 }

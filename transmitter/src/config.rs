@@ -131,6 +131,10 @@ impl Settings {
         if RESERVED_CLAIMS.contains(&self.timeline.claim.as_str()) {
             return wrong("timeline.claim", "must not be the name of a registered claim");
         }
+        let is_postgres = |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
+        if !self.is_embedded() && !is_postgres(self.database.url.expose()) {
+            return wrong("database.url", "must be a PostgreSQL URL, for example postgres://ssf@db.example/idp");
+        }
         if !self.is_embedded() && self.keys.sealing_key.is_none() && self.keys.sealing_key_file.is_none() {
             return wrong(
                 "keys.sealing_key",
@@ -211,6 +215,7 @@ mod tests {
             (&[("tokens.lifetime", "2h")], "tokens.lifetime must be"),
             (&[("timeline.claim", "iss")], "timeline.claim must not"),
             (&[("database.schema", "a;b")], "database.schema must be a plain SQL name"),
+            (&[("database.url", "mysql://db/x")], "database.url must be a PostgreSQL URL"),
             (&[("database.url", "postgres://db/x")], "keys.sealing_key is required"),
         ];
         for (overrides, start) in refused {

@@ -55,7 +55,9 @@ pub enum SealError {
     #[error("the sealing key must be 32 bytes in base64; make one with: openssl rand -base64 32")]
     Key,
     /// It was sealed with another key or for another place, or was changed.
-    #[error("a stored secret does not open with the configured sealing key; restore the key it was sealed with")]
+    #[error(
+        "a stored secret does not open with keys.sealing_key (without it, sealing.key under data.dir); restore the key it was sealed with"
+    )]
     Foreign,
     /// OpenSSL refused.
     #[error("OpenSSL could not seal a secret")]

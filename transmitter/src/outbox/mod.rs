@@ -8,8 +8,8 @@ mod lane;
 mod record;
 pub(crate) mod store;
 
-pub(crate) use draft::outgoing;
 pub use draft::{Draft, DraftError};
+pub(crate) use draft::{objection, outgoing};
 pub use lane::Lane;
 pub use record::{NewEvent, RecordError, Recorder, record};
 use ssf_common::uuid_id;

@@ -429,6 +429,11 @@ begin
     if jsonb_typeof(ssf_emit.payload) is distinct from 'object' then
         raise exception 'ssf_emit: payload must be a JSON object' using errcode = 'invalid_parameter_value';
     end if;
+    if ssf_emit.occurred_at > clock_timestamp() + interval '60 seconds'
+       or (jsonb_typeof(ssf_emit.payload -> 'event_timestamp') = 'number'
+           and (ssf_emit.payload ->> 'event_timestamp')::numeric > extract(epoch from clock_timestamp()) + 60) then
+        raise exception 'ssf_emit: occurred_at or event_timestamp lies more than 60 s in the future' using errcode = 'invalid_parameter_value';
+    end if;
     of_lane := case ssf_emit.lane when 'urgent' then 0 when 'prompt' then 1 when 'bulk' then 2 end;
     if ssf_emit.lane is not null and of_lane is null then
         raise exception 'ssf_emit: lane must be urgent, prompt or bulk' using errcode = 'invalid_parameter_value';

@@ -36,8 +36,9 @@ async fn a_database_that_goes_away_costs_nothing_but_time() {
     until_taken(&road, 2).await;
     until_applied(&road, 3).await;
     for rp in &road.receivers {
-        let sessions: Vec<Value> =
-            (0..3).map(|n| json!({"issuer": road.issuer, "subject": user(&road, n), "origin": 1_700_000_000})).collect();
+        let sessions: Vec<Value> = (0..3)
+            .map(|n| json!({"issuer": road.issuer, "subject": user(&road, n), "origin": 1_700_000_000}))
+            .collect();
         assert_eq!(rp.states_of(&road.http, &sessions).await.unwrap(), ["revoked"; 3], "{}", rp.name);
         assert_eq!(rp.received(&road.http, "").await.unwrap(), 3, "{}: what was refused was not recorded", rp.name);
     }

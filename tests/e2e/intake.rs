@@ -316,8 +316,7 @@ async fn an_invalid_event_from_sql_goes_nowhere_and_says_so() {
     let bad_members = emit_by_sql(&mut own, "credential-change", &opaque("s")).await.unwrap();
     let good = emit_by_sql(&mut own, "session-revoked", &opaque("s")).await.unwrap();
     idp.drain().await;
-    for (event_id, start) in [(&bad_subject, "the subject is not valid: "), (&bad_members, "the event is not valid: ")]
-    {
+    for (event_id, start) in [(&bad_subject, "`subject` is not valid: "), (&bad_members, "the event is not valid: ")] {
         let progress = idp.progress(&producer, event_id).await;
         assert_eq!((progress["state"].as_str(), progress["streams"].as_i64()), (Some("rejected"), Some(0)));
         let said = progress["rejection"].as_str().unwrap();

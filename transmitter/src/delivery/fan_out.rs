@@ -38,7 +38,7 @@ impl FanOut {
         }
         let event_type = EventType::from_uri(&recorded.event_type, &self.vocabulary);
         let Recorded { subject, payload, occurred_at, .. } = recorded;
-        crate::outbox::objection(event_type, subject, payload, *occurred_at, self.env.now()).map(|why| why.to_string())
+        crate::outbox::objection(event_type, subject, payload, *occurred_at).map(|why| why.to_string())
     }
 
     fn ring(&self, deliveries: &[Planned], streams: &[Subscription]) {

@@ -101,22 +101,17 @@ pub(crate) fn complete(members: &mut Map<String, Value>, event_type: &EventType,
     }
 }
 
-/// What the door checks, for an event that came in by SQL: why it cannot go out.
+/// What the door checks, for an event that came in by SQL: why it cannot go out. That it does not lie in the future was
+/// checked by `ssf_emit`, on the clock of the database.
 pub(crate) fn objection(
     event_type: EventType,
     subject: &Value,
     payload: &Value,
     occurred_at: Timestamp,
-    now: Timestamp,
 ) -> Option<DraftError> {
     let check = || -> Result<(), DraftError> {
         Subject::parse(subject)?;
-        let event = outgoing(event_type, payload, occurred_at)?;
-        let stamped = payload.as_object().and_then(stamped);
-        if stamped.is_some_and(|moment| is_ahead(moment, now)) || occurred_at > now.plus(CLOCK_TOLERANCE) {
-            return Err(DraftError::InTheFuture);
-        }
-        check_size(subject, &event.to_payload())
+        check_size(subject, &outgoing(event_type, payload, occurred_at)?.to_payload())
     };
     check().err()
 }

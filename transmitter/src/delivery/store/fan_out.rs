@@ -1,5 +1,7 @@
 //! SQL of the fan-out: out of the outbox, into the deliveries.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
@@ -39,14 +41,17 @@ pub(crate) async fn take(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Ve
         .execute(&mut *conn)
         .await?;
     let rows = sqlx::query!(
+        // `offset 0` and `array(…)` keep the planner on the two indexes of the outbox
         r#"with head as materialized (select seq, order_key from outbox order by lane, seq limit $1),
                 batch as (select seq from head
                           union
                           select o.seq from (select order_key, max(seq) as last from head group by order_key) h
-                            join outbox o on o.order_key = h.order_key and o.seq < h.last)
+                           cross join lateral (
+                               select o.seq from outbox o where o.order_key = h.order_key and o.seq < h.last order by o.seq offset 0
+                           ) o)
            select o.seq, o.event_id as "event_id: EventId", o.issuer_id as "issuer: IssuerId", o.stream_id as "stream: StreamKey",
                   o.event_type, o.subject, o.payload, o.order_key, o.lane, o.checked, o.occurred_at
-             from batch join outbox o using (seq) order by o.seq"#,
+             from outbox o where o.seq = any (array(select seq from batch)) order by o.seq"#,
         limit,
     )
     .fetch_all(conn)
@@ -77,6 +82,11 @@ pub(crate) async fn finish(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     let seqs: Vec<i64> = recorded.iter().map(|event| event.seq).collect();
+    let mut counts: HashMap<i64, i32> = HashMap::new();
+    for delivery in deliveries {
+        *counts.entry(delivery.seq).or_default() += 1;
+    }
+    let streams_of_each: Vec<i32> = seqs.iter().map(|seq| counts.get(seq).copied().unwrap_or(0)).collect();
     let ids: Vec<DeliveryId> = deliveries.iter().map(|delivery| delivery.id).collect();
     let of: Vec<i64> = deliveries.iter().map(|delivery| delivery.seq).collect();
     let streams: Vec<StreamKey> = deliveries.iter().map(|delivery| delivery.stream).collect();
@@ -85,16 +95,15 @@ pub(crate) async fn finish(
         "with planned as (
              select * from unnest($3::uuid[], $4::bigint[], $5::uuid[], $6::smallint[]) with ordinality as p (id, seq, stream_id, lane, place)
          ), left_outbox as (
-             delete from outbox o using unnest($1::bigint[], $2::text[]) as r (seq, rejection)
+             delete from outbox o using unnest($1::bigint[], $2::text[], $8::int[]) as r (seq, rejection, streams)
               where o.seq = r.seq
-             returning o.*, r.rejection
+             returning o.*, r.rejection, r.streams
          ), kept as (
              insert into event (event_id, recorded_at, seq, issuer_id, stream_id, event_type, subject, lane, txn, payload, occurred_at,
                     fanned_out_at, streams, state, rejection)
              select event_id, recorded_at, seq, issuer_id, stream_id, event_type, subject, lane, txn, payload, occurred_at, $7,
-                    (select count(*) from planned p where p.seq = o.seq),
-                    case when rejection is null then 'fanned_out' else 'rejected' end, rejection
-               from left_outbox o
+                    streams, case when rejection is null then 'fanned_out' else 'rejected' end, rejection
+               from left_outbox
          ), promoted as (
              update delivery d set lane = urgent.lane
                from (select p.stream_id, o.order_key, min(p.lane) as lane from planned p join left_outbox o using (seq) group by 1, 2) urgent
@@ -110,6 +119,7 @@ pub(crate) async fn finish(
         streams as _,
         &lanes,
         now as _,
+        &streams_of_each,
     )
     .execute(&mut *conn)
     .await?;

@@ -13,6 +13,7 @@ mod order;
 mod peer;
 mod polling;
 mod push_door;
+mod readme;
 mod receiver_commands;
 mod rp;
 mod schema;

@@ -11,7 +11,7 @@ pub(crate) mod store;
 pub use draft::{Draft, DraftError};
 pub(crate) use draft::{objection, outgoing};
 pub use lane::Lane;
-pub use record::{NewEvent, RecordError, Recorder, record};
+pub use record::{NewEvent, RecordError, Recorder, record, record_within};
 use ssf_common::uuid_id;
 
 uuid_id! {

@@ -292,6 +292,15 @@ async fn sql_refuses_what_it_can_see_is_wrong() {
         ("'session-revoked', null", "subject must be"),
         ("'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', '[]'", "payload must be"),
         ("'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', lane => 'fast'", "lane must be"),
+        ("'verification', '{\"format\":\"opaque\",\"id\":\"s\"}'", "is a control event"),
+        (
+            "'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', occurred_at => now() + interval '2 minutes'",
+            "in the future",
+        ),
+        (
+            "'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', '{\"event_timestamp\": 9000000000}'",
+            "in the future",
+        ),
         (
             "'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', issuer => 'https://other'",
             "issuer https://other is not",

@@ -89,11 +89,11 @@ impl Push {
         self.ask_for_more(stream, brisk);
     }
 
-    /// Rings the worker; while the receiver answers briskly, only once its window has room for a quarter of it: filling
+    /// Rings the worker; while the receiver answers briskly, only once its window is half empty: filling
     /// it up one by one would cost a claim for every answer.
     fn ask_for_more(&self, stream: StreamKey, brisk: bool) {
         let window = i32::try_from(self.limits.window).unwrap_or(i32::MAX);
-        if !brisk || self.in_flight.to(stream) <= window / 4 * 3 {
+        if !brisk || self.in_flight.to(stream) <= window / 2 {
             self.wake.wake();
         }
     }

@@ -34,8 +34,8 @@ pub(crate) async fn push(
     let rows = sqlx::query!(
         r#"with room as (
                select s.id as stream_id, case when coalesce(h.failures, 0) > 0 then least(1, $3 - coalesce(b.n, 0))
-                           -- while answers come fast a nearly full window is filled up a quarter at a time, or each would cost a claim
-                           when b.brisk and b.n > $3 / 4 * 3 then 0
+                           -- while answers come fast a nearly full window is filled up by halves, or each would cost a claim
+                           when b.brisk and b.n > $3 / 2 then 0
                            else $3 - coalesce(b.n, 0) end as free
                  from stream s
                  left join unnest($1::uuid[], $2::int[], $8::bool[]) as b (stream_id, n, brisk) on b.stream_id = s.id

@@ -16,7 +16,8 @@ pub(crate) async fn hand_out(
     limit: i64,
     now: Timestamp,
 ) -> sqlx::Result<Vec<Taken>> {
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        Taken,
         r#"with picked as (
                select d.id from delivery d
                 where d.stream_id = $1 and d.due_at <= $3
@@ -29,34 +30,14 @@ pub(crate) async fn hand_out(
             where d.id = p.id and e.event_id = d.event_id and e.recorded_at = d.recorded_at and s.id = d.stream_id
               and s.status = 'enabled' and s.delivery_method = 'poll'
            returning d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
-                     s.timeline_claim, d.event_type, e.subject, e.payload, e.txn, d.attempts, d.occurred_at, d.recorded_at, d.fanned_out_at,
+                     s.timeline_claim, null::text as endpoint_url, null::bytea as authorization_sealed, d.event_type, e.subject, e.payload, e.txn, d.attempts, d.occurred_at, d.recorded_at, d.fanned_out_at,
                      d.first_taken_at as "first_taken_at!""#,
         stream as _,
         limit,
         now as _,
     )
     .fetch_all(conn)
-    .await?;
-    let taken = rows.into_iter().map(|row| Taken {
-        id: row.id,
-        stream: row.stream,
-        issuer: row.issuer,
-        audience: row.audience,
-        algorithm: row.algorithm,
-        timeline_claim: row.timeline_claim,
-        endpoint_url: None,
-        authorization_sealed: None,
-        event_type: row.event_type,
-        subject: row.subject,
-        payload: row.payload,
-        txn: row.txn,
-        attempts: row.attempts,
-        occurred_at: row.occurred_at,
-        recorded_at: row.recorded_at,
-        fanned_out_at: row.fanned_out_at,
-        first_taken_at: row.first_taken_at,
-    });
-    Ok(taken.collect())
+    .await
 }
 
 /// Whether more than `handed_out` could be handed out now.

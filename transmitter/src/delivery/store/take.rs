@@ -31,7 +31,8 @@ pub(crate) async fn push(
     now: Timestamp,
     lease_ends: Timestamp,
 ) -> sqlx::Result<Vec<Taken>> {
-    let rows = sqlx::query!(
+    sqlx::query_as!(
+        Taken,
         r#"with room as (
                select s.id as stream_id, case when coalesce(h.failures, 0) > 0 then least(1, $3 - coalesce(b.n, 0))
                            -- while answers come fast a nearly full window is filled up by halves, or each would cost a claim
@@ -68,25 +69,5 @@ pub(crate) async fn push(
         room.brisk,
     )
     .fetch_all(conn)
-    .await?;
-    let taken = rows.into_iter().map(|row| Taken {
-        id: row.id,
-        stream: row.stream,
-        issuer: row.issuer,
-        audience: row.audience,
-        algorithm: row.algorithm,
-        timeline_claim: row.timeline_claim,
-        endpoint_url: row.endpoint_url,
-        authorization_sealed: row.authorization_sealed,
-        event_type: row.event_type,
-        subject: row.subject,
-        payload: row.payload,
-        txn: row.txn,
-        attempts: row.attempts,
-        occurred_at: row.occurred_at,
-        recorded_at: row.recorded_at,
-        fanned_out_at: row.fanned_out_at,
-        first_taken_at: row.first_taken_at,
-    });
-    Ok(taken.collect())
+    .await
 }

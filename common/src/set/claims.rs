@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_timeline_survives_the_wire_to_the_microsecond() {
-        let at = |micros| Timestamp::from_unix_micros(1_795_300_114_381_123 + micros);
+        let at = |micros: i64| Timestamp::from_unix_micros(1_795_300_114_381_123 + micros);
         let timeline = Timeline { occurred: at(0), recorded: at(1), fanned_out: at(999_999), taken: at(7_777_777) };
         let text = serde_json::to_string(&timeline).unwrap();
         assert_eq!(serde_json::from_str::<Timeline>(&text).unwrap(), timeline, "{text}");

@@ -63,7 +63,7 @@ async fn survives(seed: u64, victims: &[Victim]) {
     let sessions: Vec<Value> = (0..DECISIONS).map(|number| session(&road.issuer, number)).collect();
     for rp in &road.receivers {
         let received = rp.received(&road.http, "").await.unwrap();
-        assert_eq!(received, DECISIONS as i64, "{}: each once", rp.name);
+        assert_eq!(received, i64::try_from(DECISIONS).unwrap(), "{}: each once", rp.name);
         let states = rp.states_of(&road.http, &sessions).await.unwrap();
         let revoked = states.iter().filter(|state| *state == "revoked").count();
         assert_eq!(revoked, DECISIONS, "{}: every decision has its effect", rp.name);
@@ -79,7 +79,7 @@ async fn wait_until_received(road: &Road, at_least: usize) {
         for rp in &road.receivers {
             received += rp.received(&road.http, "").await.unwrap_or(0);
         }
-        if received >= at_least as i64 {
+        if received >= i64::try_from(at_least).unwrap() {
             return;
         }
         let words = || format!("{}\n{}", road.transmitter.last_words(), road.receivers[0].process.last_words());

@@ -11,6 +11,7 @@ mod management;
 mod order;
 mod peer;
 mod polling;
+mod privacy;
 mod push_door;
 mod receiver_commands;
 mod rp;

@@ -324,7 +324,7 @@ create table delivery_history (
 ) partition by range (settled_at);
 create table delivery_history_rest partition of delivery_history default;
 create index delivery_history_of_event on delivery_history (event_id);
-create index delivery_history_of_stream on delivery_history (stream_id, settled_at);
+create index delivery_history_by_time on delivery_history (issuer_id, settled_at);
 comment on table delivery_history is 'Settled deliveries by day of settling: the transmitter''s part of the timeline.';
 comment on table delivery_history_rest is 'Settled deliveries of days without a partition of their own.';
 comment on column delivery_history.id is 'jti.';
@@ -423,11 +423,19 @@ begin
         end if;
         select ssf_emit.event_type as uri, 1::smallint as lane into of_type;
     end if;
+    if of_type.uri like 'https://schemas.openid.net/secevent/ssf/event-type/%' then
+        raise exception 'ssf_emit: % is a control event, which the transmitter sends by itself', ssf_emit.event_type using errcode = 'invalid_parameter_value';
+    end if;
     if jsonb_typeof(ssf_emit.subject) is distinct from 'object' or ssf_emit.subject ->> 'format' is null then
         raise exception 'ssf_emit: subject must be a JSON object with a member "format" (RFC 9493)' using errcode = 'invalid_parameter_value';
     end if;
     if jsonb_typeof(ssf_emit.payload) is distinct from 'object' then
         raise exception 'ssf_emit: payload must be a JSON object' using errcode = 'invalid_parameter_value';
+    end if;
+    if ssf_emit.occurred_at > clock_timestamp() + interval '60 seconds'
+       or (jsonb_typeof(ssf_emit.payload -> 'event_timestamp') = 'number'
+           and (ssf_emit.payload ->> 'event_timestamp')::numeric > extract(epoch from clock_timestamp()) + 60) then
+        raise exception 'ssf_emit: occurred_at or event_timestamp lies more than 60 s in the future' using errcode = 'invalid_parameter_value';
     end if;
     of_lane := case ssf_emit.lane when 'urgent' then 0 when 'prompt' then 1 when 'bulk' then 2 end;
     if ssf_emit.lane is not null and of_lane is null then

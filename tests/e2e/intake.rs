@@ -292,6 +292,15 @@ async fn sql_refuses_what_it_can_see_is_wrong() {
         ("'session-revoked', null", "subject must be"),
         ("'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', '[]'", "payload must be"),
         ("'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', lane => 'fast'", "lane must be"),
+        ("'verification', '{\"format\":\"opaque\",\"id\":\"s\"}'", "is a control event"),
+        (
+            "'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', occurred_at => now() + interval '2 minutes'",
+            "in the future",
+        ),
+        (
+            "'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', '{\"event_timestamp\": 9000000000}'",
+            "in the future",
+        ),
         (
             "'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', issuer => 'https://other'",
             "issuer https://other is not",
@@ -316,8 +325,7 @@ async fn an_invalid_event_from_sql_goes_nowhere_and_says_so() {
     let bad_members = emit_by_sql(&mut own, "credential-change", &opaque("s")).await.unwrap();
     let good = emit_by_sql(&mut own, "session-revoked", &opaque("s")).await.unwrap();
     idp.drain().await;
-    for (event_id, start) in [(&bad_subject, "the subject is not valid: "), (&bad_members, "the event is not valid: ")]
-    {
+    for (event_id, start) in [(&bad_subject, "`subject` is not valid: "), (&bad_members, "the event is not valid: ")] {
         let progress = idp.progress(&producer, event_id).await;
         assert_eq!((progress["state"].as_str(), progress["streams"].as_i64()), (Some("rejected"), Some(0)));
         let said = progress["rejection"].as_str().unwrap();

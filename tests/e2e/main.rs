@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on is a failed one")]
 
 mod crash;
+mod database_away;
 mod delivery;
 mod house;
 mod inbox;
@@ -13,6 +14,7 @@ mod peer;
 mod polling;
 mod privacy;
 mod push_door;
+mod readme;
 mod receiver_commands;
 mod rp;
 mod schema;

@@ -82,7 +82,7 @@ impl Reply {
 }
 
 impl Idp {
-    /// A transmitter with its defaults, except that it signs with ES256, whose keys are made at once.
+    /// A transmitter that signs with ES256, whose keys are made at once, and whose times are those the stories count on.
     pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
@@ -92,8 +92,8 @@ impl Idp {
         let database = migrated_database().await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
-        let mut all = vec![("issuer.url".to_owned(), issuer), ("issuer.algorithm".to_owned(), "ES256".to_owned())];
-        all.extend(overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        let settings = [("issuer.url", issuer.as_str())].into_iter().chain(STEADY).chain(overrides.iter().copied());
+        let all = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_millis(START)));
         Self::open(database, listener, all, clock).await
     }
@@ -313,6 +313,16 @@ pub fn claims(set: &str) -> Value {
 
 static TEMPLATE: OnceCell<ScratchDatabase> = OnceCell::const_new();
 
+/// Defaults may be tuned; the stories say by these when something happens.
+const STEADY: [(&str, &str); 7] = [
+    ("issuer.algorithm", "ES256"),
+    ("push.timeout", "10s"),
+    ("push.lease", "30s"),
+    ("push.retry_first", "500ms"),
+    ("push.retry_ceiling", "10s"),
+    ("streams.min_verification_interval", "10s"),
+    ("tokens.lifetime", "30m"),
+];
 const SCHEMA: &str = "ssf_transmitter";
 /// When every story begins, in milliseconds: not on a whole second, where rounding would hide.
 const START: i64 = 1_795_000_000_250;

@@ -102,9 +102,16 @@ pub async fn add_client(
     Ok(Some(Credentials { secret: secret.map(Into::into), token: token.map(Into::into) }))
 }
 
-/// Removes a client: its tokens end and its streams are disabled at once. `false` if there is none of this name.
+/// Removes a client: its tokens end and its streams are disabled at once; what waited on them is recorded as discarded. `false` if there is none of this name.
 pub async fn remove_client(pool: &PgPool, issuer: &Issuer, client_id: &ClientId, env: &Env) -> sqlx::Result<bool> {
-    store::remove(&mut *pool.acquire().await?, issuer.id, client_id, env.now()).await
+    let now = env.now();
+    let mut tx = pool.begin().await?;
+    let Some(client) = store::remove(&mut tx, issuer.id, client_id, now).await? else { return Ok(false) };
+    for stream in crate::stream::store::all_of_client(&mut tx, client).await? {
+        crate::stream::store::discard(&mut tx, stream.key, "client_removed", now).await?;
+    }
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// A client as a list shows it.

@@ -1,6 +1,7 @@
 //! [`Inbox`]: the one thing that the push endpoint and the poll loop call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgPool;
 use ssf_common::clock::Timestamp;
@@ -70,7 +71,7 @@ impl Inbox {
     pub fn new(pool: PgPool, env: Env, keyring: Keyring) -> Self {
         let applied = Arc::new(AppliedLog::new(pool.clone()));
         let runner = Batches { pool: pool.clone(), env, applied: Arc::clone(&applied) };
-        let batcher = Batcher::new(MAX_BATCH, MAX_WAITING, move |arrivals| {
+        let batcher = Batcher::with_pause(MAX_BATCH, MAX_WAITING, PAUSE_WHEN_BUSY, move |arrivals| {
             let runner = runner.clone();
             async move { runner.run(arrivals).await }
         });
@@ -132,6 +133,8 @@ impl Inbox {
 /// A batch is a statement with this many rows at most.
 const MAX_BATCH: usize = 256;
 /// More than this many waiting SETs are answered with 503.
+/// Under load an acknowledgement comes this much later, and each costs a fraction of a commit.
+const PAUSE_WHEN_BUSY: Duration = Duration::from_millis(1);
 const MAX_WAITING: usize = 4_096;
 const KEPT_REFUSALS: i64 = 1_000;
 const TRIM_EVERY: i64 = 64;

@@ -132,7 +132,7 @@ impl IntoResponse for ApiError {
                 let body = error_reply(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "temporarily_unavailable",
-                    "nothing was changed; come again",
+                    "the service cannot do this now; come again, with the same Idempotency-Key if you sent one",
                 );
                 (body, Some((RETRY_AFTER, HeaderValue::from_static("1"))))
             }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use ssf_common::protocol::{AuthorizationScheme, DefaultSubjects, DeliveryMethod, Metadata};
 
 use super::ApiState;
+use crate::keys::store;
 
 /// `GET /.well-known/ssf-configuration{path}`.
 pub(super) async fn ssf(State(state): State<ApiState>) -> impl IntoResponse {
@@ -43,5 +44,11 @@ pub(super) async fn oauth(State(state): State<ApiState>) -> Json<Value> {
 
 /// `GET /jwks.json` (RFC 7517 §5).
 pub(super) async fn jwks(State(state): State<ApiState>) -> impl IntoResponse {
-    ([(CACHE_CONTROL, "max-age=300")], Json(state.signatory.ring.published().clone()))
+    // from the table, for another process may have made a key since; what we sign with ourselves can always be published
+    let published = match state.pool.acquire().await {
+        Ok(mut conn) => store::published(&mut conn, state.signatory.issuer.id).await.ok(),
+        Err(_) => None,
+    };
+    let keys = published.map_or_else(|| state.signatory.ring.published().clone(), |keys| json!({ "keys": keys }));
+    ([(CACHE_CONTROL, "max-age=300")], Json(keys))
 }

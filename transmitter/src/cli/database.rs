@@ -49,7 +49,8 @@ impl Database {
 
     /// Closes the pool, then stops the cluster if it is ours.
     pub(super) async fn close(self) {
-        self.pool.close().await;
+        // a connection that hangs must not keep the process
+        let _ = tokio::time::timeout(CLOSING, self.pool.close()).await;
         if let Some(cluster) = self.cluster {
             cluster.stop().await;
         }
@@ -125,4 +126,5 @@ fn cluster_dir(settings: &Settings) -> PathBuf {
     settings.data_file("postgres")
 }
 
+const CLOSING: std::time::Duration = std::time::Duration::from_secs(5);
 const DATABASE: &str = "ssf_transmitter";

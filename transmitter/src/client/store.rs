@@ -32,15 +32,15 @@ pub(crate) async fn insert(
     Ok(done.rows_affected() == 1)
 }
 
-/// Removes a client: its tokens are gone, its streams disabled. `false` if there is none of this name.
+/// Removes a client: its tokens are gone, its streams disabled. `None` if there is none of this name.
 pub(crate) async fn remove(
     conn: &mut PgConnection,
     issuer: IssuerId,
     client_id: &ClientId,
     now: Timestamp,
-) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "with gone as (
+) -> sqlx::Result<Option<ClientKey>> {
+    sqlx::query_scalar!(
+        r#"with gone as (
              update client set removed_at = $3 where issuer_id = $1 and client_id = $2 and removed_at is null returning id
          ), silenced as (
              delete from access_token t using gone where t.client_id = gone.id
@@ -48,14 +48,13 @@ pub(crate) async fn remove(
              update stream s set status = 'disabled', status_reason = 'the client was removed', updated_at = $3
                from gone where s.client_id = gone.id
          )
-         select id from gone",
+         select id as "id: ClientKey" from gone"#,
         issuer as _,
         client_id.as_str(),
         now as _,
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(done.is_some())
+    .await
 }
 
 /// A living client with the number of its streams and whether it has a secret.

@@ -8,7 +8,6 @@ use ssf_common::event::{Event, EventType, StreamStatus, Vocabulary};
 use ssf_common::protocol::DeliveryMethod;
 use ssf_common::runtime::Env;
 use ssf_common::runtime::worker::{Wake, Worker};
-use ssf_common::subject::Subject;
 
 use super::store::fan_out::{self as store, Planned, Recorded};
 use super::{Bell, DeliveryId};
@@ -38,9 +37,8 @@ impl FanOut {
             return None;
         }
         let event_type = EventType::from_uri(&recorded.event_type, &self.vocabulary);
-        let subject = Subject::parse(&recorded.subject).map_err(|error| format!("the subject is not valid: {error}"));
-        let event = crate::outbox::outgoing(event_type, &recorded.payload, recorded.occurred_at);
-        subject.err().or_else(|| event.err().map(|error| format!("the event is not valid: {error}")))
+        let Recorded { subject, payload, occurred_at, .. } = recorded;
+        crate::outbox::objection(event_type, subject, payload, *occurred_at).map(|why| why.to_string())
     }
 
     fn ring(&self, deliveries: &[Planned], streams: &[Subscription]) {

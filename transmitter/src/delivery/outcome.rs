@@ -48,7 +48,8 @@ pub enum Outcome {
 }
 
 impl Answer {
-    /// Reads the answer. A 400 with a code that names the SET's fault refuses that SET; codes that name the stream's fault
+    /// Reads the answer. A 400 with a code that names the SET's fault refuses that SET, and so does a 413, for the same SET
+    /// will never be shorter; codes that name the stream's fault
     /// (an expired credential, a stale key set) and every other status are trouble of the stream, so nothing is lost to a
     /// misconfigured receiver.
     pub fn outcome(self) -> Outcome {
@@ -58,6 +59,10 @@ impl Answer {
             Self::Status { status: 400, error: Some(error), retry_after } if is_trouble_of_the_stream(&error.err) => {
                 Outcome::Trouble { reason: format!("the receiver answered {}", error.err), retry_after }
             }
+            Self::Status { status: 413, error, .. } => Outcome::Refused {
+                code: "too_large".into(),
+                description: shortened(&error.and_then(|error| error.description).unwrap_or_default()),
+            },
             Self::Status { status: 400, error: Some(error), .. } => {
                 Outcome::Refused { code: error.err, description: shortened(&error.description.unwrap_or_default()) }
             }
@@ -110,9 +115,14 @@ mod tests {
     fn only_a_success_acknowledges() {
         assert_eq!(status(202).outcome(), Outcome::Acknowledged { oddly: false });
         assert_eq!(status(200).outcome(), Outcome::Acknowledged { oddly: true });
-        for other in [201, 301, 302, 307, 400, 401, 403, 404, 413, 415, 429, 500, 502, 503] {
+        for other in [201, 301, 302, 307, 400, 401, 403, 404, 415, 429, 500, 502, 503] {
             assert!(matches!(status(other).outcome(), Outcome::Trouble { .. }), "{other}");
         }
+    }
+
+    #[test]
+    fn a_set_that_is_too_large_is_refused_and_the_stream_goes_on() {
+        assert!(matches!(status(413).outcome(), Outcome::Refused { .. }));
     }
 
     #[test]

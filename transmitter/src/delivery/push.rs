@@ -8,7 +8,7 @@ use ssf_common::runtime::Env;
 use ssf_common::runtime::telemetry::chain;
 use ssf_common::runtime::worker::{Wake, Worker};
 
-use super::in_flight::{Flight, InFlight};
+use super::in_flight::{Busy, Flight, InFlight};
 use super::settle::Settlement;
 use super::store::take;
 use super::{LeaseId, Outcome, Sender, Settler, SigningDesk, Taken};
@@ -78,22 +78,22 @@ impl Push {
         settlement.outcome = self.attempt(taken, &mut settlement).await;
         settlement.answered_at = self.env.now();
         report(&settlement);
-        flight.land();
-        self.ask_for_more(stream);
+        let brisk = flight.land(settlement.answered_at);
+        self.ask_for_more(stream, brisk);
         if let Err(error) = self.settler.settle(settlement).await {
             // the lease ends by itself, and the receiver will know the SET again by its jti
             tracing::warn!(delivery.id = %id, stream.id = %stream, error = %chain(&error), "a delivery could not be settled and will be sent again");
         }
         drop(flight);
         // what waited behind it, about the same subject, may go now
-        self.ask_for_more(stream);
+        self.ask_for_more(stream, brisk);
     }
 
-    /// Rings the worker if the stream's window has room for a quarter of it or more: filling up one by one would cost a
-    /// claim for every answer.
-    fn ask_for_more(&self, stream: StreamKey) {
+    /// Rings the worker; while the receiver answers briskly, only once its window is half empty: filling
+    /// it up one by one would cost a claim for every answer.
+    fn ask_for_more(&self, stream: StreamKey, brisk: bool) {
         let window = i32::try_from(self.limits.window).unwrap_or(i32::MAX);
-        if self.in_flight.to(stream) <= window / 4 * 3 {
+        if !brisk || self.in_flight.to(stream) <= window / 2 {
             self.wake.wake();
         }
     }
@@ -123,17 +123,17 @@ impl Worker for Push {
     type Error = sqlx::Error;
 
     async fn tick(&self) -> Result<usize, sqlx::Error> {
-        let (busy, counts) = self.in_flight.busy();
+        let now = self.env.now();
+        let Busy { streams, counts, brisk } = self.in_flight.busy(now);
         let sending: i64 = counts.iter().copied().map(i64::from).sum();
         let limit = i64::from(self.limits.max_in_flight) - sending;
         if limit <= 0 {
             return Ok(0);
         }
-        let now = self.env.now();
         let lease = LeaseId::new(now, &*self.env.random);
         let mut conn = self.pool.acquire().await?;
         let window = i32::try_from(self.limits.window).unwrap_or(i32::MAX);
-        let room = take::Room { busy: &busy, in_flight: &counts, window, limit };
+        let room = take::Room { busy: &streams, in_flight: &counts, brisk: &brisk, window, limit };
         let taken = take::push(&mut conn, &room, lease, now, now.plus(self.limits.lease)).await?;
         drop(conn);
         let count = taken.len();

@@ -65,7 +65,7 @@ async fn read(mut response: reqwest::Response) -> Answer {
         }
         body.extend_from_slice(&chunk);
     }
-    let error = if status == 400 { serde_json::from_slice::<SetError>(&body).ok() } else { None };
+    let error = if matches!(status, 400 | 413) { serde_json::from_slice::<SetError>(&body).ok() } else { None };
     Answer::Status { status, error, retry_after }
 }
 

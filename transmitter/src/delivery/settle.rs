@@ -34,18 +34,19 @@ pub struct Settler(Arc<Batcher<Settlement, (), sqlx::Error>>);
 impl Settler {
     /// Must be called inside a tokio runtime.
     pub fn new(pool: PgPool, env: Env, backoff: Backoff) -> Self {
-        Self(Arc::new(Batcher::new(MAX_BATCH, MAX_WAITING, move |settlements: Vec<Settlement>| {
-            let (pool, env) = (pool.clone(), env.clone());
-            async move {
-                let answers = vec![(); settlements.len()];
-                settle(&pool, &env, backoff, settlements).await?;
-                if answers.len() > 1 {
-                    // busy: nobody waits for this, so let more arrive to share the next commit
-                    tokio::time::sleep(PAUSE_WHEN_BUSY).await;
+        Self(Arc::new(Batcher::with_pause(
+            MAX_BATCH,
+            MAX_WAITING,
+            PAUSE_WHEN_BUSY,
+            move |settlements: Vec<Settlement>| {
+                let (pool, env) = (pool.clone(), env.clone());
+                async move {
+                    let answers = vec![(); settlements.len()];
+                    settle(&pool, &env, backoff, settlements).await?;
+                    Ok(answers)
                 }
-                Ok(answers)
-            }
-        })))
+            },
+        )))
     }
 
     pub(super) async fn settle(&self, settlement: Settlement) -> Result<(), BatchError<sqlx::Error>> {
@@ -103,6 +104,7 @@ async fn settle(pool: &PgPool, env: &Env, backoff: Backoff, settlements: Vec<Set
     Ok(())
 }
 
+/// Nobody waits for a settlement but the next SET about the same subject.
 const PAUSE_WHEN_BUSY: Duration = Duration::from_millis(2);
 const MAX_BATCH: usize = 500;
 const MAX_WAITING: usize = 10_000;

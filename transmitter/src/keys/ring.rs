@@ -52,7 +52,7 @@ impl KeyRing {
         self.active.get(&algorithm)
     }
 
-    /// The JWK set to publish (RFC 7517 §5): public members only.
+    /// The JWK set as it was when the ring was opened (RFC 7517 §5): public members only.
     pub const fn published(&self) -> &Value {
         &self.published
     }

@@ -30,6 +30,15 @@ pub(crate) async fn of_issuer(conn: &mut PgConnection, issuer: IssuerId) -> sqlx
     .await
 }
 
+/// The public halves of all keys of an issuer, oldest first.
+pub(crate) async fn published(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<Value>> {
+    let keys = sqlx::query_scalar!(
+        "select public_jwk from signing_key where issuer_id = $1 order by created_at, kid",
+        issuer as _
+    );
+    keys.fetch_all(conn).await
+}
+
 /// A key to be kept.
 pub(crate) struct NewKey<'a> {
     pub(crate) id: SigningKeyId,

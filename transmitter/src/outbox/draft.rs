@@ -38,13 +38,14 @@ impl Draft {
         let subject = Subject::parse(&self.subject)?;
         let mut members = self.members;
         let occurred = self.occurred_at.or_else(|| stamped(&members));
-        if occurred.is_some_and(|moment| moment.first() > now.plus(CLOCK_TOLERANCE)) {
+        if [occurred, stamped(&members)].into_iter().flatten().any(|moment| is_ahead(moment, now)) {
             return Err(DraftError::InTheFuture);
         }
         let occurred_at = occurred.map_or(now, |moment| moment.last().min(now));
         complete(&mut members, &event_type, occurred_at);
         let event = Event::parse(event_type, &Value::Object(members))?;
         let txn = self.txn.map(check_txn).transpose()?;
+        check_size(&subject.to_value(), &event.to_payload())?;
         let event_id = EventId::new(now, &*env.random);
         Ok(NewEvent {
             event_id,
@@ -75,8 +76,11 @@ pub enum DraftError {
     /// The members are not those of the type.
     #[error("the event is not valid: {0}")]
     Event(#[from] EventError),
+    /// A receiver would not read its SET.
+    #[error("the event is longer than {MAX_EVENT} bytes")]
+    TooLarge,
     /// It has not happened yet.
-    #[error("`occurred_at` lies more than 60 s in the future")]
+    #[error("`occurred_at` or `event_timestamp` lies more than 60 s in the future")]
     InTheFuture,
     /// Too long, empty, or not text.
     #[error("`txn` must be 1 to {MAX_TXN} printable ASCII characters")]
@@ -97,6 +101,21 @@ pub(crate) fn complete(members: &mut Map<String, Value>, event_type: &EventType,
     }
 }
 
+/// What the door checks, for an event that came in by SQL: why it cannot go out. That it does not lie in the future was
+/// checked by `ssf_emit`, on the clock of the database.
+pub(crate) fn objection(
+    event_type: EventType,
+    subject: &Value,
+    payload: &Value,
+    occurred_at: Timestamp,
+) -> Option<DraftError> {
+    let check = || -> Result<(), DraftError> {
+        Subject::parse(subject)?;
+        check_size(subject, &outgoing(event_type, payload, occurred_at)?.to_payload())
+    };
+    check().err()
+}
+
 /// The members of a stored event as they go out.
 pub(crate) fn outgoing(event_type: EventType, payload: &Value, occurred_at: Timestamp) -> Result<Event, EventError> {
     let mut members = payload.as_object().cloned().unwrap_or_default();
@@ -109,6 +128,16 @@ fn stamped(members: &Map<String, Value>) -> Option<Moment> {
     members.get("event_timestamp").and_then(Value::as_number).and_then(Moment::from_number)
 }
 
+fn is_ahead(moment: Moment, now: Timestamp) -> bool {
+    moment.first() > now.plus(CLOCK_TOLERANCE)
+}
+
+/// Receivers in the field read SETs of 64 KiB; base64 makes three bytes four.
+fn check_size(subject: &Value, payload: &Value) -> Result<(), DraftError> {
+    let length = subject.to_string().len() + payload.to_string().len();
+    if length > MAX_EVENT { Err(DraftError::TooLarge) } else { Ok(()) }
+}
+
 fn check_txn(txn: Txn) -> Result<Txn, DraftError> {
     let is_fit = (1..=MAX_TXN).contains(&txn.as_str().len()) && txn.as_str().bytes().all(|b| (0x20..0x7f).contains(&b));
     if is_fit { Ok(txn) } else { Err(DraftError::Txn) }
@@ -117,6 +146,7 @@ fn check_txn(txn: Txn) -> Result<Txn, DraftError> {
 const DEFAULT_REASON: &str = "decided by the identity provider";
 const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_mins(1);
 const MAX_TXN: usize = 255;
+const MAX_EVENT: usize = 32 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -172,6 +202,11 @@ mod tests {
             (json!({"type": "session-revoked", "subject": {"format": "email"}}), "`subject`"),
             (json!({"type": "credential-change", "subject": subject}), "the event"),
             (json!({"type": "session-revoked", "subject": subject, "txn": ""}), "`txn`"),
+            (json!({"type": "urn:x", "subject": subject, "blob": "x".repeat(40_000)}), "the event is longer"),
+            (
+                json!({"type": "session-revoked", "subject": subject, "occurred_at": 1, "event_timestamp": 1_795_000_100}),
+                "`occurred_at` or",
+            ),
         ];
         for (draft, start) in refused {
             let said = check(draft).unwrap_err().to_string();

@@ -8,10 +8,10 @@ mod lane;
 mod record;
 pub(crate) mod store;
 
-pub(crate) use draft::outgoing;
 pub use draft::{Draft, DraftError};
+pub(crate) use draft::{objection, outgoing};
 pub use lane::Lane;
-pub use record::{NewEvent, RecordError, Recorder, record};
+pub use record::{NewEvent, RecordError, Recorder, record, record_within};
 use ssf_common::uuid_id;
 
 uuid_id! {

@@ -37,10 +37,25 @@ pub struct NewEvent {
 }
 
 /// Records one decision in the caller's transaction: it goes out if, and only if, that transaction commits. Other
-/// processes are told by NOTIFY at the commit.
+/// processes are told by NOTIFY at the commit. The connection's `search_path` must be the transmitter's schema; see
+/// [`record_within`] for any other.
 pub async fn record(conn: &mut PgConnection, event: &NewEvent, now: Timestamp) -> sqlx::Result<()> {
     store::insert(&mut *conn, std::slice::from_ref(event), now).await?;
     store::ring(conn).await
+}
+
+/// The same on a connection of the IdP's own, whose `search_path` is not the transmitter's `schema`: it is lent for the
+/// insert and given back.
+pub async fn record_within(
+    conn: &mut PgConnection,
+    schema: &str,
+    event: &NewEvent,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let own = store::swap_search_path(&mut *conn, schema).await?;
+    record(&mut *conn, event, now).await?;
+    store::swap_search_path(conn, &own).await?;
+    Ok(())
 }
 
 /// Records decisions of concurrent requests in shared commits.

@@ -43,6 +43,13 @@ pub(crate) async fn insert(conn: &mut PgConnection, events: &[NewEvent], now: Ti
     Ok(())
 }
 
+/// Sets the search path until the end of the transaction; returns the one there was.
+pub(crate) async fn swap_search_path(conn: &mut PgConnection, path: &str) -> sqlx::Result<String> {
+    let own = sqlx::query_scalar!(r#"select current_setting('search_path') as "path!""#).fetch_one(&mut *conn).await?;
+    sqlx::query!("select set_config('search_path', $1, true)", path).fetch_one(conn).await?;
+    Ok(own)
+}
+
 /// Rings the fan-out of every process at commit.
 pub(crate) async fn ring(conn: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("select pg_notify('ssf_outbox', '')").execute(conn).await?;

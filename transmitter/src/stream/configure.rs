@@ -1,5 +1,7 @@
 //! From a receiver's request to a checked configuration: pure, and every refusal says what to change.
 
+use std::net::Ipv4Addr;
+
 use secrecy::{ExposeSecret as _, SecretString};
 use ssf_common::jwks::Algorithm;
 use ssf_common::protocol::{CreateStream, Delivery, DeliveryMethod, StreamConfiguration, UpdateStream};
@@ -214,19 +216,29 @@ fn check_endpoint(text: &str, insecure: bool) -> Result<String, ConfigurationErr
     }
     let inward = match url.host() {
         None => return Err(ConfigurationError::Endpoint("has no host")),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified(),
-        Some(Host::Ipv6(ip)) => {
-            ip.is_loopback()
-                || ip.is_unspecified()
-                || (ip.segments()[0] & 0xfe00) == 0xfc00
-                || (ip.segments()[0] & 0xffc0) == 0xfe80
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
         }
+        Some(Host::Ipv4(ip)) => is_inward(ip),
+        Some(Host::Ipv6(ip)) => ip.to_ipv4_mapped().map_or_else(
+            || {
+                ip.is_loopback()
+                    || ip.is_unspecified()
+                    || (ip.segments()[0] & 0xfe00) == 0xfc00
+                    || (ip.segments()[0] & 0xffc0) == 0xfe80
+            },
+            is_inward,
+        ),
     };
     if inward && !insecure {
         return Err(ConfigurationError::Endpoint("must not be a loopback, link-local or private address"));
     }
     Ok(text.to_owned())
+}
+
+fn is_inward(ip: Ipv4Addr) -> bool {
+    ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified() || ip.is_broadcast()
 }
 
 fn same(one: &[String], other: &[String]) -> bool {
@@ -307,6 +319,8 @@ mod tests {
             "https://169.254.169.254/",
             "https://[::1]/",
             "https://[fd00::1]/",
+            "https://[::ffff:10.0.0.1]/",
+            "https://localhost./",
             "ftp://rp.example/",
             "not a url",
             "https://u:p@rp.example/",

@@ -190,15 +190,16 @@ pub(crate) async fn configure(
 /// Removes the stream. What still waited is recorded as discarded, also what the fan-out adds meanwhile; what somebody
 /// settles meanwhile is theirs.
 pub(crate) async fn delete(conn: &mut PgConnection, key: StreamKey, now: Timestamp) -> sqlx::Result<()> {
-    discard(&mut *conn, key, now).await?;
+    discard(&mut *conn, key, "stream_deleted", now).await?;
     // Nothing can be added behind this lock. Taken only now: whoever settles holds a delivery and then wants the stream.
     sqlx::query!("select id from stream where id = $1 for update", key as _).fetch_optional(&mut *conn).await?;
-    discard(&mut *conn, key, now).await?;
+    discard(&mut *conn, key, "stream_deleted", now).await?;
     sqlx::query!("delete from stream where id = $1", key as _).execute(conn).await?;
     Ok(())
 }
 
-async fn discard(conn: &mut PgConnection, key: StreamKey, now: Timestamp) -> sqlx::Result<()> {
+/// Gives up what waits on the stream, recorded as discarded for this reason.
+pub(crate) async fn discard(conn: &mut PgConnection, key: StreamKey, reason: &str, now: Timestamp) -> sqlx::Result<()> {
     sqlx::query!(
         "with gone as (
              delete from delivery where stream_id = $1 returning *
@@ -206,10 +207,11 @@ async fn discard(conn: &mut PgConnection, key: StreamKey, now: Timestamp) -> sql
          insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
                 error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at)
          select g.id, $2, g.seq, g.issuer_id, g.stream_id, g.event_id, g.event_type, s.delivery_method, g.lane, 'discarded',
-                'stream_deleted', g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at
+                $3, g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at
            from gone g join stream s on s.id = g.stream_id",
         key as _,
         now as _,
+        reason,
     )
     .execute(conn)
     .await?;

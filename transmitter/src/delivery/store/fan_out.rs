@@ -105,9 +105,13 @@ pub(crate) async fn finish(
                     streams, case when rejection is null then 'fanned_out' else 'rejected' end, rejection
                from left_outbox
          ), promoted as (
-             update delivery d set lane = urgent.lane
-               from (select p.stream_id, o.order_key, min(p.lane) as lane from planned p join left_outbox o using (seq) group by 1, 2) urgent
-              where d.stream_id = urgent.stream_id and d.order_key = urgent.order_key and d.lane > urgent.lane
+             -- waits for nobody: what is locked is being taken or settled, and needs no promotion
+             update delivery d set lane = slow.lane
+               from (select e.id, urgent.lane
+                       from (select p.stream_id, o.order_key, min(p.lane) as lane from planned p join left_outbox o using (seq) group by 1, 2) urgent
+                       join delivery e on e.stream_id = urgent.stream_id and e.order_key = urgent.order_key and e.lane > urgent.lane
+                        for update of e skip locked) slow
+              where d.id = slow.id
          )
          insert into delivery (id, issuer_id, stream_id, event_id, recorded_at, event_type, order_key, lane, due_at, occurred_at, fanned_out_at)
          select p.id, o.issuer_id, p.stream_id, o.event_id, o.recorded_at, o.event_type, o.order_key, p.lane, $7, o.occurred_at, $7

@@ -8,7 +8,8 @@ use crate::issuer::IssuerId;
 use crate::stream::StreamKey;
 
 /// Hands out what is due on a poll stream, in order of lane and fan-out, each subject's earliest only. Nothing is
-/// leased: what is not acknowledged is handed out again (RFC 8936 §2.5).
+/// leased: what is not acknowledged is handed out again (RFC 8936 §2.5). What another poll of the same stream is just being
+/// handed is passed over.
 pub(crate) async fn hand_out(
     conn: &mut PgConnection,
     stream: StreamKey,
@@ -21,7 +22,7 @@ pub(crate) async fn hand_out(
                 where d.stream_id = $1 and d.due_at <= $3
                   and d.seq = (select min(e.seq) from delivery e where e.stream_id = d.stream_id and e.order_key = d.order_key)
                 order by d.lane, d.seq limit $2
-                  for update of d
+                  for update of d skip locked
            )
            update delivery d set attempts = d.attempts + 1, first_taken_at = coalesce(d.first_taken_at, $3), sent_at = $3
              from picked p, event e, stream s

@@ -62,7 +62,8 @@ pub(crate) async fn finish(conn: &mut PgConnection, finished: &[Finished]) -> sq
               where g.error_code is not null
          ), alive as (
              insert into stream_health as h (stream_id, last_success_at)
-             select g.stream_id, max(g.settled_at) from gone g join stream s on s.id = g.stream_id group by 1 order by 1
+             select g.stream_id, max(g.settled_at) filter (where g.error_code is null)
+               from gone g join stream s on s.id = g.stream_id where g.sent_at is not null group by 1 order by 1
              on conflict (stream_id) do update set failures = 0, retry_at = null, trouble = null,
                     last_success_at = greatest(h.last_success_at, excluded.last_success_at)
          )

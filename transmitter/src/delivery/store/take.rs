@@ -11,8 +11,10 @@ use crate::stream::StreamKey;
 pub(crate) struct Room<'a> {
     /// Streams with something on the wire …
     pub(crate) busy: &'a [StreamKey],
-    /// … and how much each.
+    /// … how much each …
     pub(crate) in_flight: &'a [i32],
+    /// … and whether it answered within the last moment.
+    pub(crate) brisk: &'a [bool],
     /// The most to one stream.
     pub(crate) window: i32,
     /// The most to be taken now.
@@ -32,11 +34,11 @@ pub(crate) async fn push(
     let rows = sqlx::query!(
         r#"with room as (
                select s.id as stream_id, case when coalesce(h.failures, 0) > 0 then least(1, $3 - coalesce(b.n, 0))
-                           -- a window that is nearly full is filled up a quarter at a time, or every answer would cost a claim
-                           when coalesce(b.n, 0) > $3 / 4 * 3 then 0
+                           -- while answers come fast a nearly full window is filled up by halves, or each would cost a claim
+                           when b.brisk and b.n > $3 / 2 then 0
                            else $3 - coalesce(b.n, 0) end as free
                  from stream s
-                 left join unnest($1::uuid[], $2::int[]) as b (stream_id, n) on b.stream_id = s.id
+                 left join unnest($1::uuid[], $2::int[], $8::bool[]) as b (stream_id, n, brisk) on b.stream_id = s.id
                  left join stream_health h on h.stream_id = s.id
                 where s.delivery_method = 'push' and s.status = 'enabled' and (h.retry_at is null or (h.retry_at <= $6 and b.n is null))
            ), picked as (
@@ -63,6 +65,7 @@ pub(crate) async fn push(
         lease as _,
         now as _,
         lease_ends as _,
+        room.brisk,
     )
     .fetch_all(conn)
     .await?;

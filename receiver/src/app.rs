@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -60,9 +60,6 @@ pub enum OpenError {
     /// An upstream.
     #[error(transparent)]
     Upstream(#[from] SetUpError),
-    /// The tables are not there.
-    #[error("the database has no tables of this program yet; run `ssf-receiver migrate` or `ssf-receiver serve` first")]
-    NotMigrated,
     /// The database did not do it.
     #[error("the database did not answer")]
     Store(#[from] sqlx::Error),
@@ -77,10 +74,7 @@ impl Receiver {
         let mut receiver =
             Self { settings, env, pool, keyring, inbox, links: BTreeMap::new(), stop: CancellationToken::new() };
         for name in receiver.settings.upstreams.keys() {
-            let link = receiver.link(name).await.map_err(|error| match error {
-                OpenError::Store(error) if is_missing_table(&error) => OpenError::NotMigrated,
-                error => error,
-            })?;
+            let link = receiver.link(name).await?;
             receiver.links.insert(name.clone(), link);
         }
         Ok(receiver)
@@ -99,7 +93,9 @@ impl Receiver {
             .route("/health/live", get(|| async { Json(json!({"status": "live"})) }))
             .route("/health/ready", get(ready))
             .with_state(self.pool.clone());
-        Ok(with_hygiene(api.merge(doors).merge(health), self.settings.server.max_body_bytes))
+        // The doors have a limit of their own.
+        let api = api.layer(DefaultBodyLimit::max(self.settings.server.max_body_bytes));
+        Ok(with_hygiene(api.merge(doors).merge(health), NO_LIMIT))
     }
 
     /// Runs the workers until the stop.
@@ -234,12 +230,8 @@ async fn ready(State(pool): State<PgPool>) -> Response {
     }
 }
 
-/// 42P01: no such table; 3F000: no such schema.
-fn is_missing_table(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code == "42P01" || code == "3F000")
-}
-
+/// Every route has its own.
+const NO_LIMIT: usize = usize::MAX;
 const BEARER: &[u8] = b"Bearer ";
 /// The keeper looks for something to do that often.
 const LOOK_AFTER: Duration = Duration::from_secs(1);

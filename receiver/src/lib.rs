@@ -1,8 +1,8 @@
 //! A Shared Signals receiver: listens to transmitters, keeps cut-offs, and answers whether a session is still good.
 //!
 //! The road, data flowing right and imports pointing left:
-//! [`config`] < [`upstream`] < [`timeline`] < [`session`] < [`cutoff`] < `effects` < [`inbox`] < [`doors`] <
-//! [`validity`] < [`api`] < [`app`] < `main`. A SET comes in at [`doors`], is verified, enters the [`inbox`] and leaves
+//! [`config`] < [`upstream`] < [`timeline`] < [`session`] < [`cutoff`] < [`inbox`] < [`doors`] < [`validity`] <
+//! [`api`] < [`app`] < `main`. A SET comes in at [`doors`], is verified, enters the [`inbox`] and leaves
 //! as a cut-off, committed before it is acknowledged; a question enters at [`api`] and leaves as a verdict of
 //! [`validity`].
 

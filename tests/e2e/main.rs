@@ -12,6 +12,7 @@ mod management;
 mod order;
 mod peer;
 mod polling;
+mod privacy;
 mod push_door;
 mod readme;
 mod receiver_commands;

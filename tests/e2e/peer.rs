@@ -205,7 +205,8 @@ pub(crate) fn ok(body: &Value) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(body)
 }
 
-async fn publish(server: &MockServer, key: &SigningKey) {
+/// Metadata and key.
+pub(crate) async fn publish(server: &MockServer, key: &SigningKey) {
     let at = |path: &str| format!("{}{path}", server.uri());
     let metadata = json!({
         "issuer": server.uri(), "jwks_uri": at("/jwks.json"), "configuration_endpoint": at("/ssf/streams"),

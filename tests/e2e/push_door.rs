@@ -8,6 +8,8 @@ use openssl::sign::Signer;
 use serde_json::{Value, json};
 use ssf_common::jwks::{Algorithm, SigningKey};
 use ssf_harness::TestCluster;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::peer::{Peer, jws, ok};
 use crate::rp::prepared;
@@ -121,6 +123,33 @@ async fn a_refusal_is_answered_as_rfc_8935_says() {
       "description": "the claim `aud` does not name this receiver"
     }
     "#);
+}
+
+#[tokio::test]
+async fn a_set_that_is_too_long_is_refused_in_the_words_of_rfc_8935_however_long_it_is() {
+    let (peer, authorization) = joined().await;
+    for length in [65_537, 300_000] {
+        let answer = peer.push(&authorization, vec![b'a'; length]).await;
+        assert_eq!(answer, (413, "invalid_request".to_owned()), "{length}");
+    }
+    // Longer than anything that is read here: it is answered as soon as it says so.
+    let mut connection = TcpStream::connect(peer.base.trim_start_matches("http://")).await.unwrap();
+    let head = format!(
+        "POST /ssf/push/idp HTTP/1.1\r\nhost: rp\r\nconnection: close\r\ncontent-type: application/secevent+jwt\r\n\
+         authorization: {authorization}\r\ncontent-length: 50000000\r\n\r\n"
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("content-language: en"), "{answer}");
+    let body: Value = serde_json::from_str(answer.rsplit("\r\n\r\n").next().unwrap()).unwrap();
+    assert_eq!(body, json!({"err": "invalid_request", "description": "the SET is longer than 65536 bytes"}));
+    assert_eq!(peer.number("select count(*) from refusal where code = 'invalid_request'").await, 3);
+
+    let huge = peer.http.post(format!("{}/v1/check", peer.base)).header("content-type", "application/json");
+    let answer = huge.body(vec![b' '; 1_048_577]).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 413, "the application's interface keeps its own limit");
+    assert_eq!(answer.json::<Value>().await.unwrap()["error"], "invalid_request");
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::Client;
 use ssf_common::random::{Random, SystemRandom};
-use ssf_harness::binaries;
 use ssf_harness::processes::free_port;
+use ssf_harness::{TestCluster, binaries};
 
 /// A directory to start the program in, which goes with the story.
 struct Desk(PathBuf);
@@ -141,6 +141,10 @@ async fn with_no_configuration_at_all_it_starts_and_keeps_its_data_over_a_restar
     let set = format!("server.listen={listen}");
     let asked = desk.run(&["--set", &set, "check", "s-1"]);
     assert!(asked.status.success() && String::from_utf8_lossy(&asked.stdout).contains("not_registered"));
+    // Nobody listens there: the token of the API would go to whoever does.
+    let mut with_proxy = desk.command(&["--set", &set, "check", "s-1"]);
+    let asked = with_proxy.envs(["http_proxy", "HTTP_PROXY", "ALL_PROXY"].map(|name| (name, "http://127.0.0.1:1")));
+    assert!(asked.output().unwrap().status.success(), "the service on this host is not asked through a proxy");
     let second = desk.refuses(&["serve", "--set", &format!("server.listen=127.0.0.1:{}", free_port().unwrap())]);
     assert!(second.contains("is in use by process"), "{second}");
     service.stop();
@@ -149,4 +153,16 @@ async fn with_no_configuration_at_all_it_starts_and_keeps_its_data_over_a_restar
     assert!(String::from_utf8_lossy(&migrated.stdout).starts_with("schema ssf_receiver is up to date in "));
     Service::start(&desk, &listen).await.stop();
     assert_eq!(std::fs::read_to_string(desk.0.join("data/receiver/subject.key")).unwrap(), key);
+}
+
+#[tokio::test]
+async fn a_command_about_a_stream_may_be_the_first_thing_that_is_run_on_a_database() {
+    let database = TestCluster::shared().await.scratch_database("command").await.unwrap();
+    let url = format!("database.url={}", database.url);
+    let key = format!("privacy.subject_key={}", (&SystemRandom as &dyn Random).secret());
+    let upstream = ["issuer=http://127.0.0.1:1", "delivery=poll", "token=t"].map(|set| format!("upstreams.idp.{set}"));
+    let sets = [&url, &key].into_iter().chain(&upstream).flat_map(|set| ["--set", set.as_str()]);
+    let arguments: Vec<&str> = sets.chain(["stream", "status", "--upstream", "idp"]).collect();
+    let said = Desk::new().refuses(&arguments);
+    assert!(said.contains("the transmitter cannot be reached"), "it came as far as the transmitter: {said}");
 }

@@ -55,7 +55,7 @@ impl Rp {
     pub(crate) async fn on(pool: PgPool) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(START)));
         let env = Env { clock: Arc::<ManualClock>::clone(&clock), random: Arc::new(SystemRandom) };
-        let keyring = Keyring::new(&"a root secret of the tests".into());
+        let keyring = Keyring::new(&b"a root secret of the tests".to_vec().into());
         let upstream = configure(&pool, &env).await;
         let key = SigningKey::generate(Algorithm::Es256).unwrap();
         let published = VerifyingKeys::parse(json!({"keys": [key.public_jwk()]}).to_string().as_bytes()).unwrap();

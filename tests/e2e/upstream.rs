@@ -26,7 +26,9 @@ async fn a_stream_is_created_verified_and_kept_over_a_restart() {
     assert_eq!(peer.push(&authorization, wrong).await, (400, "invalid_state".to_owned()));
     let answer = peer.signed(&peer.verification("v-1", &state));
     assert_eq!(peer.push(&authorization, answer).await.0, 202);
-    assert_eq!(peer.number("select verification_round_trip_micros from upstream").await, 2_000_000);
+    let round_trip = "select extract(epoch from verified_answered_at - verified_asked_at)::int8 from upstream";
+    assert_eq!(peer.number(round_trip).await, 2);
+    assert_eq!(peer.number("select count(verified_occurred_at) from upstream").await, 0, "it sends no timeline");
 
     let peer = peer.restarted("push").await;
     peer.keep().await;

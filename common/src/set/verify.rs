@@ -13,7 +13,7 @@ use crate::event::{Event, EventType, Vocabulary};
 use crate::id::{IssuerUrl, Jti, KeyId, Txn};
 use crate::jwks::{Algorithm, KeyRefusal, VerifyingKeys};
 use crate::moment::Moment;
-use crate::subject::Subject;
+use crate::subject::{KNOWN_MEMBERS, Subject};
 
 /// What a receiver expects of one stream.
 #[derive(Clone, Debug)]
@@ -153,7 +153,8 @@ fn read_claims(payload: &Map<String, Value>, policy: &Policy, now: Timestamp) ->
     let (event_type, body) = the_event(payload)?;
     let event_type = EventType::from_uri(event_type, &policy.vocabulary);
     let sub_id = the_subject(payload, body, policy)?;
-    check_critical(&sub_id, policy)?;
+    let critical = sub_id.check_critical(&policy.critical_members, KNOWN_MEMBERS);
+    critical.map_err(|error| Refusal::CriticalMember(error.member))?;
     Ok(Claims {
         iss,
         aud,
@@ -182,15 +183,6 @@ fn the_subject(payload: &Map<String, Value>, body: &Value, policy: &Policy) -> R
         (None, Some(subject)) if policy.legacy_shapes => Ok(Subject::parse_legacy(subject)?),
         _ => Err(Refusal::MissingClaim("sub_id")),
     }
-}
-
-fn check_critical(subject: &Subject, policy: &Policy) -> Result<(), Refusal> {
-    let Subject::Complex(complex) = subject else { return Ok(()) };
-    let strange = complex
-        .members()
-        .keys()
-        .find(|name| policy.critical_members.contains(name) && !UNDERSTOOD_MEMBERS.contains(&name.as_str()));
-    strange.map_or(Ok(()), |name| Err(Refusal::CriticalMember(name.clone())))
 }
 
 fn issued_at(iat: &Value, now: Timestamp) -> Result<Timestamp, Refusal> {
@@ -223,8 +215,6 @@ fn optional_moment(payload: &Map<String, Value>, name: &'static str) -> Result<O
     value.as_number().and_then(Moment::from_number).map(Some).ok_or(Refusal::MalformedClaim(name))
 }
 
-/// Members of complex subjects that the house understands (SSF 1.0 §3.2).
-const UNDERSTOOD_MEMBERS: [&str; 7] = ["user", "device", "session", "application", "tenant", "org_unit", "group"];
 /// How far ahead of ours another party's clock may be.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 const LAST_SECOND: f64 = 253_402_300_799.0;

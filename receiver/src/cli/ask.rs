@@ -1,5 +1,6 @@
 //! `ssf-receiver check` and `latency`: questions to the running service, over its own HTTP interface.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
@@ -78,7 +79,9 @@ fn address(settings: &Settings) -> anyhow::Result<Url> {
 
 async fn ask(settings: &Settings, url: Url) -> anyhow::Result<Value> {
     let at = settings.local_url();
-    let mut request = Client::new().get(url).timeout(settings.requests.timeout.duration());
+    // The service is on this host: the token must not go to a proxy that the environment names for the world outside.
+    let client = Client::builder().no_proxy().build().context("no HTTP client can be made")?;
+    let mut request = client.get(url).timeout(settings.requests.timeout.duration());
     if let Some(token) = settings.api_token()? {
         request = request.bearer_auth(token.expose_secret());
     }
@@ -99,7 +102,7 @@ async fn ask(settings: &Settings, url: Url) -> anyhow::Result<Value> {
 fn table(report: &Value) -> String {
     let mut lines: Vec<[String; 8]> =
         vec![["upstream", "event", "leg", "count", "p50 ms", "p90 ms", "p99 ms", "max ms"].map(str::to_owned)];
-    for row in report["rows"].as_array().into_iter().flatten() {
+    for row in rows(report) {
         let upstream = format!("{} ({})", text(&row["upstream"]), text(&row["method"]));
         let event = row["event_type"].as_str().unwrap_or("all events");
         for (leg, figures) in row["legs"].as_object().into_iter().flatten() {
@@ -122,14 +125,26 @@ fn table(report: &Value) -> String {
         return format!("nothing was received since {}\n", text(&report["since"]));
     }
     let mut shown = aligned(&lines);
-    let bounds = report["rows"].as_array().into_iter().flatten().filter_map(|row| row["clock_bound_ms"].as_f64());
-    if let Some(bound) = bounds.reduce(f64::max) {
-        let _ = writeln!(
-            shown,
-            "\nLegs from decided to received or applied subtract two clocks, which differ by at most {bound:.1} ms."
-        );
+    shown.push_str("\nLegs from decided to received or applied subtract the issuer's clock from ours.\n");
+    let offsets: BTreeMap<&str, &Value> =
+        rows(report).map(|row| (text(&row["upstream"]), &row["clock_offset_ms"])).collect();
+    for (upstream, offset) in offsets {
+        let _ = match (offset["min"].as_f64(), offset["max"].as_f64()) {
+            (Some(min), Some(max)) => writeln!(
+                shown,
+                "{upstream}: at the last verification its clock was {min:.1} to {max:.1} ms ahead of ours; add that to the figures."
+            ),
+            _ => writeln!(
+                shown,
+                "{upstream}: how far its clock is from ours is not known; the figures are off by as much."
+            ),
+        };
     }
     shown
+}
+
+fn rows(report: &Value) -> impl Iterator<Item = &Value> {
+    report["rows"].as_array().into_iter().flatten()
 }
 
 /// The first three columns stand left, figures right.

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use ssf_common::id::StreamId;
 use ssf_common::protocol::StreamConfiguration;
-use ssf_common::runtime::Env;
+use ssf_common::runtime::{Env, Shutdown};
 use ssf_receiver::app::{Link, Receiver};
 use ssf_receiver::config::Settings;
 use ssf_receiver::upstream::store;
@@ -48,7 +48,11 @@ impl Stream {
             bail!("upstreams.{name} is not in the settings; correct --upstream or add it (there now: {known})");
         }
         let database = Database::open(&settings, Role::Guest).await?;
-        let done = self.call(settings, &name, &database, env).await;
+        // As `serve` does: a command may be the first thing that is ever run here.
+        let done = match database.migrate(&settings, &Shutdown::default()).await {
+            Ok(_) => self.call(settings, &name, &database, env).await,
+            Err(error) => Err(error),
+        };
         database.close().await;
         done
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{NO_PAD, URL_SAFE_NO_PAD};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use ssf_common::random::Random;
 use ssf_common::runtime::config::resolve_secret;
 
@@ -20,7 +20,8 @@ impl Settings {
     }
 
     /// The root of all subject keys. With the private cluster it is made at the first start and kept beside it.
-    pub fn subject_key(&self, random: &dyn Random) -> Result<SecretString, SettingsError> {
+    /// It is the 32 bytes, however they are written.
+    pub fn subject_key(&self, random: &dyn Random) -> Result<SecretSlice<u8>, SettingsError> {
         let (key, file) = (self.privacy.subject_key.as_ref(), self.privacy.subject_key_file.as_deref());
         let found = match resolve_secret(SUBJECT_KEY, key, file)? {
             Some(found) => found,
@@ -28,10 +29,10 @@ impl Settings {
             None => return wrong(SUBJECT_KEY, "is required with database.url"),
         };
         let text = found.expose_secret().trim().trim_end_matches('=');
-        if decoded(text).is_none_or(|bytes| bytes.len() != 32) {
-            return wrong(SUBJECT_KEY, "must be 32 bytes in base64; make one with `openssl rand -base64 32`");
+        match decoded(text) {
+            Some(bytes) if bytes.len() == 32 => Ok(bytes.into()),
+            _ => wrong(SUBJECT_KEY, "must be 32 bytes in base64; make one with `openssl rand -base64 32`"),
         }
-        Ok(text.to_owned().into())
     }
 }
 

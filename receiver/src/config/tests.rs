@@ -129,6 +129,19 @@ fn the_subject_key_is_made_once_and_found_again() {
 }
 
 #[test]
+fn the_subject_key_is_its_bytes_in_whichever_alphabet_they_are_written() {
+    // 32 bytes whose text differs: `+/` in one alphabet is `-_` in the other.
+    let written = |text: &str| {
+        let root = load(&[("privacy.subject_key", text)]).unwrap().subject_key(&SystemRandom).unwrap();
+        secrecy::ExposeSecret::expose_secret(&root).to_vec()
+    };
+    let root = written("+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/8=");
+    assert_eq!(root, written("-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_8"));
+    assert_eq!(root, written(" -_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_8=\n"));
+    assert_ne!(root, written("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"));
+}
+
+#[test]
 fn a_subject_key_that_is_not_32_bytes_is_refused() {
     let settings = load(&[("privacy.subject_key", "c2hvcnQ=")]).unwrap();
     let said = settings.subject_key(&SystemRandom).unwrap_err().to_string();

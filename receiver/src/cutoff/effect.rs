@@ -1,4 +1,4 @@
-//! What each inbound event becomes (the table of design §7): a pure function of the event.
+//! What each inbound event becomes: a pure function of the event, and the table of its test.
 
 use ssf_common::event::{
     ChangeDirection, ChangeType, ComplianceStatus, Detail, Event, EventType, RiskLevel, StreamStatus,

@@ -118,34 +118,47 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
                       max(received_at) filter (where effect = 'verified') as verified_at,
                       max(state) as state,
                       min(received_at) filter (where state is not null) as answered_at,
+                      -- the issuer's times of the SET that was the answer, the first if there are several
+                      (array_agg(occurred_at order by received_at, place) filter (where state is not null))[1]
+                          as answer_occurred_at,
+                      (array_agg(taken_at order by received_at, place) filter (where state is not null))[1]
+                          as answer_taken_at,
                       (array_agg(status order by decided_at desc, place desc) filter (where status is not null))[1]
                           as status,
                       (array_agg(status_reason order by decided_at desc, place desc)
                           filter (where status is not null))[1] as status_reason,
-                      max(decided_at) filter (where status is not null) as status_at
+                      max(decided_at) filter (where status is not null) as status_at,
+                      (array_agg(received_at order by decided_at desc, place desc)
+                          filter (where status is not null))[1] as status_received_at
                from fresh
                where effect in ('verified', 'stream_status')
                group by upstream_id
            ), heard as (
                update upstream as u
                set last_verified_at = greatest(u.last_verified_at, said.verified_at),
-                   verification_round_trip_micros = case
-                       when u.verification_state = said.state
-                       then greatest(0, extract(epoch from said.answered_at - u.verification_sent_at) * 1000000)::int8
-                       else u.verification_round_trip_micros end,
+                   verified_asked_at = case when u.verification_state = said.state
+                       then u.verification_sent_at else u.verified_asked_at end,
+                   verified_answered_at = case when u.verification_state = said.state
+                       then said.answered_at else u.verified_answered_at end,
+                   verified_occurred_at = case when u.verification_state = said.state
+                       then said.answer_occurred_at else u.verified_occurred_at end,
+                   verified_taken_at = case when u.verification_state = said.state
+                       then said.answer_taken_at else u.verified_taken_at end,
                    verification_state =
                        case when u.verification_state = said.state then null else u.verification_state end,
                    verification_sent_at =
                        case when u.verification_state = said.state then null else u.verification_sent_at end,
-                   stream_status = case
-                       when said.status_at >= coalesce(u.status_at, '-infinity') and u.stream_status <> 'absent'
-                       then said.status else u.stream_status end,
-                   status_reason = case
-                       when said.status_at >= coalesce(u.status_at, '-infinity') and u.stream_status <> 'absent'
-                       then said.status_reason else u.status_reason end,
-                   status_at = case
-                       when said.status_at >= coalesce(u.status_at, '-infinity') and u.stream_status <> 'absent'
-                       then said.status_at else u.status_at end,
+                   -- by the issuer's clock newer than what it said before, by ours not older than what it answered
+                   (stream_status, status_reason, status_at, status_received_at) = (
+                       select case when is_news then said.status else u.stream_status end,
+                              case when is_news then said.status_reason else u.status_reason end,
+                              case when is_news then said.status_at else u.status_at end,
+                              case when is_news then said.status_received_at else u.status_received_at end
+                       from (select u.stream_status <> 'absent'
+                                and said.status_at >= coalesce(u.status_at, '-infinity')
+                                and said.status_received_at >= coalesce(u.status_read_at, '-infinity')
+                            ) as compared (is_news)
+                   ),
                    updated_at = $24
                from said
                where u.id = said.upstream_id

@@ -196,7 +196,6 @@ pub const CLOCKS_DIFFER_BY: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {
-    use secrecy::SecretString;
     use serde_json::json;
 
     use super::*;
@@ -209,7 +208,7 @@ mod tests {
             body.as_object_mut().unwrap().entry(member).or_insert(value.clone());
         }
         let description: Description = serde_json::from_value(body).map_err(|e| e.to_string())?;
-        description.read(&Keyring::new(&SecretString::from("root")), NOW).map_err(|e| e.to_string())
+        description.read(&Keyring::new(&b"root".to_vec().into()), NOW).map_err(|e| e.to_string())
     }
 
     fn mail() -> Value {

@@ -4,7 +4,8 @@
 //! simple subject that stands alone) with the canonical form of a simple subject. {user U and device D} is one key, and
 //! not the same as {user U} or {device D}. Keys of different issuers never meet, because each issuer has its own HMAC
 //! key, derived from one root secret; without the root nobody can test a guessed e-mail address against the database.
-//! The derivation is that of HKDF (RFC 5869): extract a key from the root, expand it by the issuer.
+//! HMAC-SHA-256 derives one from the other: of the root under a fixed purpose, then of the issuer under that. This follows
+//! HKDF's two steps (RFC 5869) and is not HKDF: the second has no counter octet.
 //!
 //! An event names one key ([`Keyring::of_event`]). A session has all the keys an event may name it by
 //! ([`Keyring::of_session`]); so whether an event touches a session is equality of keys.
@@ -14,7 +15,7 @@ use std::collections::BTreeSet;
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
-use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
+use secrecy::{ExposeSecret as _, SecretSlice};
 use ssf_common::id::IssuerUrl;
 use ssf_common::subject::{Simple, Subject};
 
@@ -42,8 +43,8 @@ pub struct TooManyKeys {
 impl Keyring {
     /// A keyring on this root secret, which should have 256 bits of chance. Another root makes every stored key
     /// meaningless.
-    pub fn new(root: &SecretString) -> Self {
-        Self { extracted: hmac(PURPOSE, root.expose_secret().as_bytes()).into() }
+    pub fn new(root: &SecretSlice<u8>) -> Self {
+        Self { extracted: hmac(PURPOSE, root.expose_secret()).into() }
     }
 
     /// The keys by which an event about `subject` is known: one, unless the subject gives aliases.
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     fn keyring() -> Keyring {
-        Keyring::new(&SecretString::from("a root secret of the tests"))
+        Keyring::new(&b"a root secret of the tests".to_vec().into())
     }
 
     fn event(issuer: &str, subject: &Value) -> Vec<SubjectKey> {
@@ -232,7 +233,7 @@ mod tests {
 
     #[test]
     fn no_root_secret_is_too_short_to_compute_with() {
-        for root in [String::new(), "r".repeat(10_000)] {
+        for root in [Vec::new(), vec![b'r'; 10_000]] {
             let keyring = Keyring::new(&root.into());
             assert_eq!(
                 keyring.of_event(&"https://idp.example".into(), &Subject::Simple(opaque("u"))).unwrap().len(),

@@ -4,7 +4,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 use ssf_common::clock::Timestamp;
 
-use super::store;
+use super::{ClockOffset, store};
 
 /// How long SETs took that arrived since a time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,9 +41,9 @@ pub struct Row {
     pub event_type: Option<String>,
     /// How many SETs were received.
     pub received: i64,
-    /// What the two clocks may be apart at most, beside the time a verification takes: the last verification's round
-    /// trip in milliseconds. `null` before the first.
-    pub clock_bound_ms: Option<f64>,
+    /// How far the issuer's clock was ahead of ours at the last verification we asked for: legs that cross clocks are
+    /// wrong by as much. `null` before the first, and if the transmitter sends no timeline.
+    pub clock_offset_ms: Option<ClockOffset>,
     /// The legs; a leg that no SET tells of has the count 0.
     pub legs: Legs,
 }
@@ -94,27 +94,13 @@ pub async fn report(
     Ok(Report { since, as_of: now, clocks: CLOCKS, rows })
 }
 
-impl Legs {
-    /// The leg of this name, as the store calls it.
-    pub(super) fn by_name(&mut self, name: &str) -> Option<(&mut Leg, &'static str)> {
-        Some(match name {
-            "decided_to_recorded" => (&mut self.decided_to_recorded, ISSUER),
-            "decided_to_fanned_out" => (&mut self.decided_to_fanned_out, ISSUER),
-            "decided_to_taken" => (&mut self.decided_to_taken, ISSUER),
-            "decided_to_received" => (&mut self.decided_to_received, BETWEEN),
-            "decided_to_applied" => (&mut self.decided_to_applied, BETWEEN),
-            "received_to_applied" => (&mut self.received_to_applied, RECEIVER),
-            _ => return None,
-        })
-    }
-}
-
-const ISSUER: &str = "issuer";
-const RECEIVER: &str = "receiver";
-const BETWEEN: &str = "issuer_to_receiver";
+pub(super) const ISSUER: &str = "issuer";
+pub(super) const RECEIVER: &str = "receiver";
+pub(super) const BETWEEN: &str = "issuer_to_receiver";
 const CLOCKS: Clocks = Clocks {
     issuer: "both times are the issuer's, from the timeline claim of the SET",
     receiver: "both times are ours, in microseconds",
-    issuer_to_receiver: "the issuer's clock is subtracted from ours: the figure is wrong by as much as the two differ \
-                         (clock_bound_ms), and may be negative",
+    issuer_to_receiver: "the issuer's time is subtracted from ours: the figure is off by as much as the two clocks are \
+                         apart, and may be negative; clocks that ran as at the last verification put the true time \
+                         between the figure plus clock_offset_ms.min and the figure plus clock_offset_ms.max",
 };

@@ -10,7 +10,9 @@ use url::Url;
 
 use crate::config::is_on_loopback;
 
-/// A client that follows no redirect, for a redirect would carry credentials to whoever it names.
+/// A client that follows no redirect, for a redirect would carry credentials to whoever it names, and uses no proxy:
+/// `HTTP_PROXY` and its like in the environment are not settings of ours, and over plain http (a transmitter on loopback)
+/// a proxy would read tokens and SETs. Transmitters are reached directly.
 #[derive(Clone, Debug)]
 pub struct Http(Client);
 
@@ -49,6 +51,7 @@ impl Http {
     pub fn new(timeout: Duration) -> Result<Self, FetchError> {
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
             .timeout(timeout)
             .connect_timeout(timeout.min(MAX_CONNECT))
             .tcp_nodelay(true)

@@ -217,10 +217,10 @@ impl Keeper {
             self.hold(&changed, authorization.map(|(_, digest)| digest).as_ref()).await?;
         }
         if metadata.status_endpoint.is_some() {
+            let asked_at = upstream.env.now();
             let said = upstream.client.status(&metadata, stream_id).await.map_err(self.call())?;
             let reason = said.reason.as_deref().map(|reason| reason.replace('\0', ""));
-            let now = upstream.env.now();
-            store::note_status(&mut *self.db().await?, upstream.id, said.status, reason.as_deref(), now).await?;
+            store::note_status(&mut *self.db().await?, upstream.id, said.status, reason.as_deref(), asked_at).await?;
         }
         Ok(())
     }

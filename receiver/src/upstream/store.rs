@@ -55,12 +55,18 @@ pub async fn ensure(db: &mut PgConnection, new: &NewUpstream<'_>, now: Timestamp
                stream_status = case when u.issuer_id = excluded.issuer_id then u.stream_status else 'absent' end,
                status_reason = case when u.issuer_id = excluded.issuer_id then u.status_reason end,
                status_at = case when u.issuer_id = excluded.issuer_id then u.status_at end,
+               status_received_at = case when u.issuer_id = excluded.issuer_id then u.status_received_at end,
+               status_read_at = case when u.issuer_id = excluded.issuer_id then u.status_read_at end,
                audiences = case when u.issuer_id = excluded.issuer_id then u.audiences else '{}' end,
                events_delivered = case when u.issuer_id = excluded.issuer_id then u.events_delivered else '{}' end,
                poll_endpoint = case when u.issuer_id = excluded.issuer_id and u.delivery_method = excluded.delivery_method
                    then u.poll_endpoint end,
                verification_state = case when u.issuer_id = excluded.issuer_id then u.verification_state end,
                verification_sent_at = case when u.issuer_id = excluded.issuer_id then u.verification_sent_at end,
+               verified_asked_at = case when u.issuer_id = excluded.issuer_id then u.verified_asked_at end,
+               verified_answered_at = case when u.issuer_id = excluded.issuer_id then u.verified_answered_at end,
+               verified_occurred_at = case when u.issuer_id = excluded.issuer_id then u.verified_occurred_at end,
+               verified_taken_at = case when u.issuer_id = excluded.issuer_id then u.verified_taken_at end,
                updated_at = excluded.updated_at
            returning id as "id: UpstreamId""#,
         new.id as UpstreamId,
@@ -72,24 +78,6 @@ pub async fn ensure(db: &mut PgConnection, new: &NewUpstream<'_>, now: Timestamp
     )
     .fetch_one(db)
     .await
-}
-
-/// Remembers that a verification with this state was asked for, in place of any that is still pending.
-pub async fn await_verification(
-    db: &mut PgConnection,
-    id: UpstreamId,
-    state: &str,
-    now: Timestamp,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!(
-        "update upstream set verification_state = $2, verification_sent_at = $3, updated_at = $3 where id = $1",
-        id as UpstreamId,
-        state,
-        now as Timestamp,
-    )
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
 }
 
 /// What is known of an upstream.
@@ -161,6 +149,8 @@ pub async fn hold_stream(
          set stream_status = case when stream_id = $2 then stream_status else 'enabled' end,
              status_reason = case when stream_id = $2 then status_reason end,
              status_at = case when stream_id = $2 then status_at end,
+             status_received_at = case when stream_id = $2 then status_received_at end,
+             status_read_at = case when stream_id = $2 then status_read_at end,
              verification_state = case when stream_id = $2 then verification_state end,
              verification_sent_at = case when stream_id = $2 then verification_sent_at end,
              last_verified_at = case when stream_id = $2 then last_verified_at end,
@@ -199,7 +189,8 @@ pub async fn forget_stream(
              select id, since, $3, 'stream_vanished' from lost
          )
          update upstream as u
-         set stream_id = null, stream_status = 'absent', status_reason = null, status_at = null, poll_endpoint = null,
+         set stream_id = null, stream_status = 'absent', status_reason = null, status_at = null,
+             status_received_at = null, status_read_at = null, poll_endpoint = null,
              verification_state = null, verification_sent_at = null, updated_at = $3
          from lost where u.id = lost.id",
         id as UpstreamId,
@@ -215,7 +206,8 @@ pub async fn forget_stream(
 pub async fn release_stream(db: &mut PgConnection, id: UpstreamId, now: Timestamp) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update upstream
-         set stream_id = null, stream_status = 'absent', status_reason = null, status_at = null, poll_endpoint = null,
+         set stream_id = null, stream_status = 'absent', status_reason = null, status_at = null,
+             status_received_at = null, status_read_at = null, poll_endpoint = null,
              verification_state = null, verification_sent_at = null, updated_at = $2
          where id = $1",
         id as UpstreamId,
@@ -226,21 +218,27 @@ pub async fn release_stream(db: &mut PgConnection, id: UpstreamId, now: Timestam
     Ok(())
 }
 
-/// The status as the transmitter answered it to our question.
+/// The status as the transmitter answered it to our question, asked at `asked_at`.
+///
+/// It is newer than every stream-updated received before that, by our own clock. Of one received later nobody knows
+/// which is newer: it stands, and so does a later answer. The issuer's times are compared among stream-updated only.
 pub async fn note_status(
     db: &mut PgConnection,
     id: UpstreamId,
     status: StreamStatus,
     reason: Option<&str>,
-    now: Timestamp,
+    asked_at: Timestamp,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update upstream set stream_status = $2, status_reason = $3, status_at = $4, updated_at = $4
-         where id = $1 and stream_status <> 'absent' and stream_status <> $2",
+        "update upstream
+         set stream_status = $2, status_read_at = $4, updated_at = greatest(updated_at, $4),
+             status_reason = case when stream_status = $2 then coalesce($3, status_reason) else $3 end
+         where id = $1 and stream_status <> 'absent'
+           and coalesce(status_received_at, '-infinity') < $4 and coalesce(status_read_at, '-infinity') <= $4",
         id as UpstreamId,
         status.as_str(),
         reason,
-        now as Timestamp,
+        asked_at as Timestamp,
     )
     .execute(db)
     .await?;

@@ -1,5 +1,6 @@
-//! The definition of design §4, written down literally on times that know their precision, against what is built:
-//! registers that merge, and a comparison of instants. Both must give the same verdict on every history, in every order
+//! What a verdict means (an assertion counts only if it is strictly later than every cut-off; the worst cut-off decides),
+//! written down literally on times that know their precision, against what is built: registers that merge, and a
+//! comparison of instants. Both must give the same verdict on every history, in every order
 //! and with every repetition.
 
 use proptest::prelude::*;

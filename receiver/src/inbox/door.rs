@@ -71,7 +71,7 @@ impl Inbox {
     pub fn new(pool: PgPool, env: Env, keyring: Keyring) -> Self {
         let applied = Arc::new(AppliedLog::new(pool.clone()));
         let runner = Batches { pool: pool.clone(), env, applied: Arc::clone(&applied) };
-        let batcher = Batcher::with_pause(MAX_BATCH, MAX_WAITING, PAUSE_WHEN_BUSY, move |arrivals| {
+        let batcher = Batcher::new(MAX_BATCH, MAX_WAITING, move |arrivals| {
             let runner = runner.clone();
             async move { runner.run(arrivals).await }
         });

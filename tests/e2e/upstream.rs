@@ -123,6 +123,46 @@ async fn the_old_authorization_is_good_until_the_transmitter_has_confirmed_the_n
 }
 
 #[tokio::test]
+async fn a_transmitter_that_lost_its_authorization_gets_a_fresh_one_and_a_stranger_causes_one_a_minute() {
+    let peer = Peer::start("push").await;
+    peer.is_helpful().await;
+    peer.keep().await;
+    // As after a restore: the receiver's digest is not that of what the transmitter shows.
+    let peer = peer.restarted("push").await;
+    peer.keep().await;
+    for seconds in [1, 10, 30] {
+        assert_eq!(peer.push("Bearer lost", peer.signed(&peer.claims("set-1"))).await.1, "authentication_failed");
+        peer.keep().await;
+        peer.later(seconds);
+    }
+    assert_eq!(peer.requests("PATCH", "/ssf/streams").await.len(), 1, "once a minute, however many knock");
+    let fresh = peer.authorization().await;
+    assert_eq!(peer.push(&fresh, peer.signed(&peer.claims("set-1"))).await.0, 202);
+    peer.later(19);
+    peer.keep().await;
+    assert_eq!(peer.requests("PATCH", "/ssf/streams").await.len(), 1, "a good push settles it");
+}
+
+#[tokio::test]
+async fn a_verification_that_does_not_come_makes_the_authorization_new() {
+    let peer = Peer::start("push").await;
+    peer.is_helpful().await;
+    peer.keep().await;
+    let lost = peer.authorization().await;
+    peer.later(60);
+    peer.keep().await;
+    assert_eq!(peer.requests("PATCH", "/ssf/streams").await.len(), 1);
+    let fresh = peer.authorization().await;
+    assert_ne!(lost, fresh);
+    let asked = peer.requests("POST", "/ssf/verify").await;
+    let answer = peer.signed(&peer.verification("v-1", asked[1]["state"].as_str().unwrap()));
+    assert_eq!(peer.push(&fresh, answer).await.0, 202);
+    peer.later(60);
+    peer.keep().await;
+    assert_eq!(peer.requests("PATCH", "/ssf/streams").await.len(), 1, "it came, so nothing is changed");
+}
+
+#[tokio::test]
 async fn a_stream_that_vanished_is_created_anew_and_the_time_without_it_is_a_gap() {
     let peer = Peer::start("push").await;
     peer.is_helpful().await;

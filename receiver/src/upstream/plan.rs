@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ssf_common::clock::Timestamp;
+use ssf_common::event::StreamStatus;
 use ssf_common::id::StreamId;
 use ssf_common::protocol::{CreateStream, Metadata, StreamConfiguration};
 
@@ -20,10 +21,31 @@ pub(super) enum Step {
     Create,
     /// See whether the stream is there and as wanted.
     Inspect(StreamId),
+    /// Give the transmitter a fresh `Authorization` to push with.
+    Reauthorize(StreamId, Mismatch),
     /// Ask for a verification event; nobody else may have asked after this time.
     Verify(StreamId, Timestamp),
     /// Nothing.
     Rest,
+}
+
+/// Why the `Authorization` we registered seems to be unknown to the transmitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mismatch {
+    /// Pushes come with another one.
+    Refused,
+    /// A verification event was asked for and has not come.
+    Unverified,
+}
+
+impl Mismatch {
+    /// In words.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "a push came with another authorization than the one registered",
+            Self::Unverified => "a verification event that was asked for did not come",
+        }
+    }
 }
 
 /// What the keeper remembers beside what the database holds.
@@ -37,6 +59,12 @@ pub(super) struct Progress {
     pub(super) inspected_at: Option<Timestamp>,
     /// The transmitter's `min_verification_interval`.
     pub(super) min_interval: Duration,
+    /// When an authorization was last made for the transmitter.
+    pub(super) authorized_at: Option<Timestamp>,
+    /// When a verification was last asked for and granted, by this process.
+    pub(super) asked_at: Option<Timestamp>,
+    /// Pushes have been refused for their authorization since.
+    pub(super) is_refused: bool,
     /// Nothing is asked before: the transmitter said so.
     pub(super) not_before: Option<Timestamp>,
 }
@@ -65,7 +93,25 @@ impl Progress {
             (None, Some(verified)) => now >= verified.plus(every),
             (None, None) => true,
         };
+        if let Some(mismatch) = self.mismatch(held, settings, is_time, now) {
+            return Step::Reauthorize(stream_id.clone(), mismatch);
+        }
         if is_time { Step::Verify(stream_id.clone(), now.minus(patience)) } else { Step::Rest }
+    }
+}
+
+impl Progress {
+    /// Whether the transmitter needs a fresh authorization. Strangers can provoke it, so it is seldom.
+    fn mismatch(&self, held: &Held, settings: &UpstreamSettings, is_time: bool, now: Timestamp) -> Option<Mismatch> {
+        let is_too_soon = self.authorized_at.is_some_and(|at| now < at.plus(BETWEEN_AUTHORIZATIONS));
+        if !settings.is_push() || is_too_soon {
+            return None;
+        }
+        // What the transmitter holds back says nothing of its authorization.
+        let is_flowing = !matches!(held.status, Some(StreamStatus::Paused | StreamStatus::Disabled));
+        let is_asked = held.verification_sent_at.is_some_and(|sent| self.asked_at.is_some_and(|at| sent <= at));
+        let is_unverified = is_flowing && is_asked && is_time;
+        self.is_refused.then_some(Mismatch::Refused).or(is_unverified.then_some(Mismatch::Unverified))
     }
 }
 
@@ -156,6 +202,7 @@ pub(super) const fn can_verify(metadata: &Metadata) -> bool {
 
 /// A verification event that has not come after this long is asked for again.
 const PATIENCE: Duration = Duration::from_mins(1);
+const BETWEEN_AUTHORIZATIONS: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 #[path = "plan_tests.rs"]

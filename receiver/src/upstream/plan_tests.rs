@@ -64,7 +64,7 @@ fn a_verification_is_never_asked_for_faster_than_the_transmitter_allows() {
         keys_at: Some(at(0)),
         inspected_at: Some(at(0)),
         min_interval: Duration::from_mins(10),
-        not_before: None,
+        ..Progress::default()
     };
     let mut held = Held { stream_id: Some("s".into()), verification_sent_at: Some(at(0)), ..Held::default() };
     let next = |progress: &Progress, held: &Held, now| progress.next(held, &settings(), REFRESH, now);
@@ -75,6 +75,33 @@ fn a_verification_is_never_asked_for_faster_than_the_transmitter_allows() {
     progress.not_before = Some(at(700));
     assert_eq!(next(&progress, &held, at(699)), Step::Rest, "the transmitter asked for patience");
     assert_eq!(next(&progress, &held, at(700)), Step::Verify("s".into(), at(100)));
+}
+
+#[test]
+fn a_fresh_authorization_is_given_for_a_reason_and_once_a_minute() {
+    let mut progress = Progress {
+        discovered_at: Some(at(0)),
+        keys_at: Some(at(0)),
+        inspected_at: Some(at(0)),
+        authorized_at: Some(at(0)),
+        is_refused: true,
+        ..Progress::default()
+    };
+    let mut held = Held { stream_id: Some("s".into()), last_verified_at: Some(at(0)), ..Held::default() };
+    let next = |progress: &Progress, held: &Held, now| progress.next(held, &settings(), REFRESH, now);
+    let fresh = |mismatch| Step::Reauthorize("s".into(), mismatch);
+    assert_eq!(next(&progress, &held, at(59)), Step::Rest);
+    assert_eq!(next(&progress, &held, at(60)), fresh(Mismatch::Refused));
+    let polling = UpstreamSettings { delivery: Delivery::Poll, ..settings() };
+    assert_eq!(progress.next(&held, &polling, REFRESH, at(60)), Step::Rest);
+    progress.is_refused = false;
+    (held.verification_sent_at, progress.asked_at) = (Some(at(10)), Some(at(10)));
+    assert_eq!(next(&progress, &held, at(69)), Step::Rest);
+    assert_eq!(next(&progress, &held, at(70)), fresh(Mismatch::Unverified));
+    held.status = Some(StreamStatus::Paused);
+    assert_eq!(next(&progress, &held, at(70)), Step::Verify("s".into(), at(10)), "it may be held back");
+    (held.status, progress.asked_at) = (None, None);
+    assert_eq!(next(&progress, &held, at(70)), Step::Verify("s".into(), at(10)), "nobody granted it");
 }
 
 #[test]

@@ -170,6 +170,11 @@ async fn a_refused_request_names_the_member() {
       "error_description": "checks[1].sid: must have 1 to 256 characters, none of them NUL"
     }
     "#);
+    let nul = json!({"subject": mail("a@example.com"), "issuer": "a\0"});
+    let (status, answer) = rp.register("s", nul).await;
+    assert_eq!((status, &answer["error_description"]), (400, &json!("issuer: must not contain NUL")));
+    let (status, answer) = rp.call(Method::GET, "/v1/latency?upstream=%00", None).await;
+    assert_eq!((status, &answer["error_description"]), (400, &json!("upstream: must not contain NUL")));
     let many = json!({"checks": vec![json!({"sid": "s"}); 1_001]});
     assert_eq!(rp.call(Method::POST, "/v1/check/batch", Some(&many)).await.0, 400);
     let (status, _) = rp.register(&"x".repeat(257), json!({"subject": mail("a@example.com")})).await;

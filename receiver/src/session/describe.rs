@@ -85,6 +85,8 @@ enum Fault {
     Twice,
     #[error("must not be empty")]
     Empty,
+    #[error("must not contain NUL")]
+    Nul,
     #[error("lies in the future by our clock")]
     Future,
     #[error(transparent)]
@@ -108,6 +110,9 @@ impl Description {
     ///
     /// `origin` and `validated` may be ahead of `now` by a minute at most: a later one would outlive events to come.
     pub fn read(&self, keyring: &Keyring, now: Timestamp) -> Result<Described, DescriptionError> {
+        if self.issuer.as_str().contains('\0') {
+            return Err(DescriptionError::new("issuer", Fault::Nul));
+        }
         let mut members = subject_members(&self.subject)?;
         for (member, given) in [("session", &self.session), ("device", &self.device), ("tenant", &self.tenant)] {
             let Some(given) = given else { continue };
@@ -257,6 +262,7 @@ mod tests {
             ),
             (json!({"subject": mail(), "origin": 1_795_000_061}), "origin: lies in the future"),
             (json!({"subject": mail(), "validated": 1_795_000_061}), "validated: lies in the future"),
+            (json!({"subject": mail(), "issuer": "a\0"}), "issuer: must not contain NUL"),
             (json!({"subject": mail(), "surprise": 1}), "unknown field `surprise`"),
             (
                 json!({"subject": (0..40).map(|n| json!({"format": "opaque", "id": n.to_string()})).collect::<Vec<_>>()}),

@@ -182,6 +182,29 @@ async fn a_refused_request_names_the_member() {
 }
 
 #[tokio::test]
+async fn what_is_not_an_object_is_refused_without_a_word_of_rust() {
+    let rp = Rp::start().await;
+    let time = "must be a time: seconds since 1970 as a number, or RFC 3339 text";
+    let described = json!({"issuer": "https://idp.example", "subject": mail("a@example.com"), "origin": true});
+    let wrong = [
+        (Method::POST, "/v1/sessions/s/revalidated", json!([1_795_000_000, null]), "the body must be a JSON object"),
+        (Method::PUT, "/v1/sessions/s", json!([]), "the body must be a JSON object"),
+        (Method::POST, "/v1/check", json!([["s"]]), "the body must be a JSON object"),
+        (Method::POST, "/v1/check", json!("s"), "the body must be a JSON object"),
+        (Method::POST, "/v1/check/batch", json!([[{"sid": "s"}]]), "the body must be a JSON object"),
+        (Method::POST, "/v1/check/batch", json!({"checks": [["s"]]}), "checks[0]: must be a JSON object"),
+        (Method::PUT, "/v1/sessions/s", described.clone(), &format!("origin: {time}")),
+        (Method::POST, "/v1/check", described.clone(), &format!("origin: {time}")),
+        (Method::POST, "/v1/check/batch", json!({"checks": [described]}), &format!("checks[0].origin: {time}")),
+        (Method::POST, "/v1/sessions/s/revalidated", json!({"validated": []}), &format!("validated: {time}")),
+    ];
+    for (verb, path, body, expected) in wrong {
+        let (status, answer) = rp.call(verb, path, Some(&body)).await;
+        assert_eq!((status, answer["error_description"].as_str()), (400, Some(expected)), "{path} {body}");
+    }
+}
+
+#[tokio::test]
 async fn a_check_takes_a_name_or_a_description_and_a_batch_takes_both() {
     let rp = Rp::start().await;
     rp.register("s", json!({"subject": mail("a@example.com")})).await;

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use ssf_common::clock::Timestamp;
 use ssf_common::id::IssuerUrl;
@@ -42,10 +43,13 @@ pub struct Description {
     /// The tenant, written like `session`.
     pub tenant: Option<Value>,
     /// When the assertion that started it was made; everything minted from it inherits this.
+    #[serde(deserialize_with = "moment")]
     pub origin: Moment,
     /// When its newest assertion was made; `origin` if absent.
+    #[serde(default, deserialize_with = "optional_moment")]
     pub validated: Option<Moment>,
     /// From then on it must be revalidated.
+    #[serde(default, deserialize_with = "optional_moment")]
     pub expires_at: Option<Moment>,
     /// What its tokens are bound to; `bearer` if absent.
     #[serde(default)]
@@ -143,6 +147,20 @@ pub fn not_in_the_future(member: &'static str, at: Moment, now: Timestamp) -> Re
         return Err(DescriptionError::new(member, Fault::Future));
     }
     Ok(())
+}
+
+/// A time told by the application, refused in words of the application's.
+pub fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Error> {
+    Moment::deserialize(Value::deserialize(deserializer)?)
+        .map_err(|_| D::Error::custom("must be a time: seconds since 1970 as a number, or RFC 3339 text"))
+}
+
+/// The same where it may be absent.
+pub fn optional_moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Moment>, D::Error> {
+    match Option::<Value>::deserialize(deserializer)? {
+        Some(told) => moment(told).map(Some).map_err(D::Error::custom),
+        None => Ok(None),
+    }
 }
 
 fn subject_members(given: &Value) -> Result<Members, DescriptionError> {

@@ -107,6 +107,14 @@ impl Keeper {
                 let found = plan::ours(&theirs, &wanted, &of_others)
                     .ok_or_else(|| KeeperError::NoneIsOurs { name: name.clone(), found: theirs.len() })?;
                 tracing::info!(upstream.name = name, stream.id = %found.stream_id, "adopting a stream that is there already");
+                if let Some((theirs, ours)) = plan::elsewhere(found, &wanted) {
+                    tracing::warn!(
+                        upstream.name = name,
+                        stream.id = %found.stream_id,
+                        "the adopted stream was delivered by {theirs} and is by {ours} from now on: another receiver with \
+                         the same credentials, if there is one, loses it"
+                    );
+                }
                 self.changed(&metadata, UpdateStream::of(found.stream_id.clone(), wanted)).await?
             }
             answer => answer.map_err(self.call())?,
@@ -232,6 +240,14 @@ impl Keeper {
         if plan::is_as_wanted(&answer, &upstream.wanted(None)) {
             self.hold(&answer, None).await?;
         } else {
+            if let Some((theirs, ours)) = plan::elsewhere(&answer, &upstream.wanted(None)) {
+                tracing::warn!(
+                    upstream.name = upstream.name,
+                    stream.id = %stream_id,
+                    "the stream is delivered by {theirs} and not by {ours}: our settings have changed, or another receiver \
+                     with the same credentials took it; taking it back"
+                );
+            }
             self.bring(stream_id).await?;
         }
         if metadata.status_endpoint.is_some() {

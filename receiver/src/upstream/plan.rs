@@ -5,7 +5,8 @@ use std::time::Duration;
 use ssf_common::clock::Timestamp;
 use ssf_common::event::StreamStatus;
 use ssf_common::id::StreamId;
-use ssf_common::protocol::{CreateStream, Metadata, StreamConfiguration};
+use ssf_common::protocol::{CreateStream, Delivery, DeliveryMethod, Metadata, StreamConfiguration};
+use url::Url;
 
 use super::{Held, Method, Stream};
 use crate::config::UpstreamSettings;
@@ -176,6 +177,25 @@ pub(super) fn is_as_wanted(answer: &StreamConfiguration, wanted: &CreateStream) 
         answer.delivery.known_method() == delivery.known_method() && is_at
     });
     has_events && has_delivery
+}
+
+/// Where the stream goes if it does not go where we want it, and where we want it: method and host, nothing secret.
+pub(super) fn elsewhere(answer: &StreamConfiguration, wanted: &CreateStream) -> Option<(String, String)> {
+    let wanted = wanted.delivery.as_ref()?;
+    let is_same_place = wanted.endpoint_url.is_none() || wanted.endpoint_url == answer.delivery.endpoint_url;
+    if is_same_place && wanted.known_method() == answer.delivery.known_method() {
+        return None;
+    }
+    let place = |delivery: &Delivery| {
+        let method = delivery.known_method().map_or("an unknown method", DeliveryMethod::as_str);
+        let url = delivery.endpoint_url.as_ref().and_then(|text| Url::parse(text).ok());
+        match url.as_ref().and_then(|url| Some((url.host_str()?, url.port()))) {
+            Some((host, Some(port))) => format!("{method} at {host}:{port}"),
+            Some((host, None)) => format!("{method} at {host}"),
+            None => method.to_owned(),
+        }
+    };
+    Some((place(&answer.delivery), place(wanted)))
 }
 
 /// Which of the streams that are there already is ours: the one that sends to our endpoint, or that has our description,

@@ -68,7 +68,10 @@ async fn a_transmitter_that_asks_for_patience_gets_it() {
     peer.answers_once("POST", "/ssf/verify", too_many).await;
     peer.is_helpful().await;
     let said = peer.trouble().await;
-    assert_eq!(said, "upstream idp: asking for a verification was answered with 429 Too Many Requests");
+    assert_eq!(
+        said,
+        "upstream idp: asking for a verification was answered with 429 Too Many Requests; ask again in 600 s"
+    );
     assert_eq!(peer.text("select trouble from upstream").await, Some(said));
     peer.later(599);
     peer.keep().await;

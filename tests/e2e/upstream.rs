@@ -7,6 +7,7 @@ use ssf_common::runtime::{Shutdown, Worker as _};
 use wiremock::ResponseTemplate;
 
 use crate::peer::{Peer, ok};
+use crate::warnings::Warnings;
 
 #[tokio::test]
 async fn a_stream_is_created_verified_and_kept_over_a_restart() {
@@ -98,6 +99,34 @@ async fn a_conflict_means_that_the_stream_is_there_and_is_adopted() {
     assert!(change.get("iss").is_none() && change.get("aud").is_none() && change.get("events_delivered").is_none());
     let authorization = peer.authorization().await;
     assert_eq!(peer.push(&authorization, peer.signed(&peer.claims("set-1"))).await.0, 202);
+}
+
+#[tokio::test]
+async fn a_stream_that_two_receivers_want_is_warned_of_where_it_is_taken_and_where_it_is_lost() {
+    let peer = Peer::start("push").await;
+    let mut theirs = peer.stream("stream-1");
+    theirs["delivery"]["endpoint_url"] = json!("https://other.example/push?key=hush");
+    peer.answers("POST", "/ssf/streams", ResponseTemplate::new(409)).await;
+    peer.answers_once("GET", "/ssf/streams", ok(&json!([theirs]))).await;
+    peer.answers_once("GET", "/ssf/streams", ok(&theirs)).await;
+    peer.is_helpful().await;
+    let warnings = Warnings::listen();
+    peer.keep().await;
+    assert!(warnings.has(&["idp", "adopted stream was delivered by push at other.example", "push at rp.example"]));
+    assert!(!warnings.has(&["taking it back"]));
+    peer.link().upstream.doubt();
+    peer.keep().await;
+    assert!(warnings.has(&[
+        "idp",
+        "delivered by push at other.example and not by push at rp.example",
+        "taking it back"
+    ]));
+    assert_eq!(peer.requests("PATCH", "/ssf/streams").await.len(), 2);
+    peer.push("Bearer lost", peer.signed(&peer.claims("set-1"))).await;
+    peer.later(60);
+    peer.keep().await;
+    assert!(warnings.has(&["idp", "is given a fresh authorization", "a push came with another authorization"]));
+    assert!(!warnings.has(&["hush"]));
 }
 
 #[tokio::test]

@@ -21,3 +21,4 @@ mod schema;
 mod startup;
 mod upstream;
 mod validity;
+mod warnings;

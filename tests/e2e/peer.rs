@@ -79,6 +79,7 @@ impl Peer {
     pub(crate) async fn is_helpful(&self) {
         self.answers("POST", "/ssf/streams", ok(&self.stream("stream-1"))).await;
         self.answers("GET", "/ssf/streams", ok(&self.stream("stream-1"))).await;
+        self.answers("PATCH", "/ssf/streams", ok(&self.stream("stream-1"))).await;
         self.answers("GET", "/ssf/status", ok(&json!({"stream_id": "stream-1", "status": "enabled"}))).await;
         self.answers("POST", "/ssf/verify", ResponseTemplate::new(204)).await;
     }

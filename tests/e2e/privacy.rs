@@ -81,6 +81,8 @@ async fn a_running_receiver_logs_and_keeps_neither_subjects_nor_credentials() {
     house.call(Verb::POST, "/v1/check", json!({"subject": [canary()], "tenant": "canary@example.com"})).await;
     house.call(Verb::PUT, "/v1/sessions/s-2", json!({"subject": "canary@example.com", "canary@example.com": 1})).await;
 
+    let answer = house.verification().await;
+    assert_eq!(house.push(&authorization, house.signed(&answer)).await, 202);
     let good = house.claims("set-1", &canary());
     assert_eq!(house.push(&authorization, house.signed(&good)).await, 202);
     let (mut strange, mut malformed) = (good.clone(), good.clone());
@@ -100,6 +102,7 @@ async fn a_running_receiver_logs_and_keeps_neither_subjects_nor_credentials() {
     house.process.stop().await.unwrap();
     let log = std::fs::read_to_string(house.desk.0.join("rp.log")).unwrap();
     assert!(log.contains("DEBUG") && log.contains("a SET is refused"), "{log}");
+    assert!(log.contains("a verification event has come"), "{log}");
     let stored = everything_stored(&house.pool).await;
     assert!(tables_in(&stored) >= 6, "too few tables were written to");
     let bearer = authorization.trim_start_matches("Bearer ");
@@ -196,6 +199,17 @@ impl House {
             "iss": self.transmitter.uri(), "aud": AUDIENCE, "jti": jti, "iat": now, "sub_id": subject,
             "events": {"https://schemas.openid.net/secevent/caep/event-type/session-revoked": revoked},
         })
+    }
+
+    /// The answer to the verification that was asked for last.
+    async fn verification(&self) -> Value {
+        let requests = self.transmitter.received_requests().await.unwrap();
+        let asked = requests.iter().rev().find(|request| request.url.path() == "/ssf/verify").unwrap();
+        let asked: Value = serde_json::from_slice(&asked.body).unwrap();
+        let mut claims = self.claims("verification-1", &json!({"format": "opaque", "id": "stream-1"}));
+        claims["events"] =
+            json!({"https://schemas.openid.net/secevent/ssf/event-type/verification": {"state": asked["state"]}});
+        claims
     }
 
     fn signed(&self, claims: &Value) -> String {

@@ -164,5 +164,8 @@ async fn a_command_about_a_stream_may_be_the_first_thing_that_is_run_on_a_databa
     let sets = [&url, &key].into_iter().chain(&upstream).flat_map(|set| ["--set", set.as_str()]);
     let arguments: Vec<&str> = sets.chain(["stream", "status", "--upstream", "idp"]).collect();
     let said = Desk::new().refuses(&arguments);
-    assert!(said.contains("the transmitter cannot be reached"), "it came as far as the transmitter: {said}");
+    assert!(
+        said.contains("the transmitter cannot be reached at http://127.0.0.1:1/.well-known/ssf-configuration"),
+        "it came as far as the transmitter: {said}"
+    );
 }

@@ -7,6 +7,7 @@ use ssf_common::runtime::{Shutdown, Worker as _};
 use wiremock::ResponseTemplate;
 
 use crate::peer::{Peer, ok};
+use crate::warnings::Warnings;
 
 #[tokio::test]
 async fn a_stream_is_created_verified_and_kept_over_a_restart() {
@@ -68,7 +69,10 @@ async fn a_transmitter_that_asks_for_patience_gets_it() {
     peer.answers_once("POST", "/ssf/verify", too_many).await;
     peer.is_helpful().await;
     let said = peer.trouble().await;
-    assert_eq!(said, "upstream idp: asking for a verification was answered with 429 Too Many Requests");
+    assert_eq!(
+        said,
+        "upstream idp: asking for a verification was answered with 429 Too Many Requests; ask again in 600 s"
+    );
     assert_eq!(peer.text("select trouble from upstream").await, Some(said));
     peer.later(599);
     peer.keep().await;
@@ -98,6 +102,34 @@ async fn a_conflict_means_that_the_stream_is_there_and_is_adopted() {
 }
 
 #[tokio::test]
+async fn a_stream_that_two_receivers_want_is_warned_of_where_it_is_taken_and_where_it_is_lost() {
+    let peer = Peer::start("push").await;
+    let mut theirs = peer.stream("stream-1");
+    theirs["delivery"]["endpoint_url"] = json!("https://other.example/push?key=hush");
+    peer.answers("POST", "/ssf/streams", ResponseTemplate::new(409)).await;
+    peer.answers_once("GET", "/ssf/streams", ok(&json!([theirs]))).await;
+    peer.answers_once("GET", "/ssf/streams", ok(&theirs)).await;
+    peer.is_helpful().await;
+    let warnings = Warnings::listen();
+    peer.keep().await;
+    assert!(warnings.has(&["idp", "adopted stream was delivered by push at other.example", "push at rp.example"]));
+    assert!(!warnings.has(&["taking it back"]));
+    peer.link().upstream.doubt();
+    peer.keep().await;
+    assert!(warnings.has(&[
+        "idp",
+        "delivered by push at other.example and not by push at rp.example",
+        "taking it back"
+    ]));
+    assert_eq!(peer.requests("PATCH", "/ssf/streams").await.len(), 2);
+    peer.push("Bearer lost", peer.signed(&peer.claims("set-1"))).await;
+    peer.later(60);
+    peer.keep().await;
+    assert!(warnings.has(&["idp", "is given a fresh authorization", "a push came with another authorization"]));
+    assert!(!warnings.has(&["hush"]));
+}
+
+#[tokio::test]
 async fn the_old_authorization_is_good_until_the_transmitter_has_confirmed_the_new_one() {
     let peer = Peer::start("push").await;
     peer.is_helpful().await;
@@ -120,6 +152,46 @@ async fn the_old_authorization_is_good_until_the_transmitter_has_confirmed_the_n
     let new = peer.authorization().await;
     assert_eq!(peer.push(&new, peer.signed(&peer.claims("set-3"))).await.0, 202);
     assert_eq!(peer.push(&old, peer.signed(&peer.claims("set-4"))).await.1, "authentication_failed");
+}
+
+#[tokio::test]
+async fn a_transmitter_that_lost_its_authorization_gets_a_fresh_one_and_a_stranger_causes_one_a_minute() {
+    let peer = Peer::start("push").await;
+    peer.is_helpful().await;
+    peer.keep().await;
+    // As after a restore: the receiver's digest is not that of what the transmitter shows.
+    let peer = peer.restarted("push").await;
+    peer.keep().await;
+    for seconds in [1, 10, 30] {
+        assert_eq!(peer.push("Bearer lost", peer.signed(&peer.claims("set-1"))).await.1, "authentication_failed");
+        peer.keep().await;
+        peer.later(seconds);
+    }
+    assert_eq!(peer.requests("PATCH", "/ssf/streams").await.len(), 1, "once a minute, however many knock");
+    let fresh = peer.authorization().await;
+    assert_eq!(peer.push(&fresh, peer.signed(&peer.claims("set-1"))).await.0, 202);
+    peer.later(19);
+    peer.keep().await;
+    assert_eq!(peer.requests("PATCH", "/ssf/streams").await.len(), 1, "a good push settles it");
+}
+
+#[tokio::test]
+async fn a_verification_that_does_not_come_makes_the_authorization_new() {
+    let peer = Peer::start("push").await;
+    peer.is_helpful().await;
+    peer.keep().await;
+    let lost = peer.authorization().await;
+    peer.later(60);
+    peer.keep().await;
+    assert_eq!(peer.requests("PATCH", "/ssf/streams").await.len(), 1);
+    let fresh = peer.authorization().await;
+    assert_ne!(lost, fresh);
+    let asked = peer.requests("POST", "/ssf/verify").await;
+    let answer = peer.signed(&peer.verification("v-1", asked[1]["state"].as_str().unwrap()));
+    assert_eq!(peer.push(&fresh, answer).await.0, 202);
+    peer.later(60);
+    peer.keep().await;
+    assert_eq!(peer.requests("PATCH", "/ssf/streams").await.len(), 1, "it came, so nothing is changed");
 }
 
 #[tokio::test]

@@ -170,10 +170,38 @@ async fn a_refused_request_names_the_member() {
       "error_description": "checks[1].sid: must have 1 to 256 characters, none of them NUL"
     }
     "#);
+    let nul = json!({"subject": mail("a@example.com"), "issuer": "a\0"});
+    let (status, answer) = rp.register("s", nul).await;
+    assert_eq!((status, &answer["error_description"]), (400, &json!("issuer: must not contain NUL")));
+    let (status, answer) = rp.call(Method::GET, "/v1/latency?upstream=%00", None).await;
+    assert_eq!((status, &answer["error_description"]), (400, &json!("upstream: must not contain NUL")));
     let many = json!({"checks": vec![json!({"sid": "s"}); 1_001]});
     assert_eq!(rp.call(Method::POST, "/v1/check/batch", Some(&many)).await.0, 400);
     let (status, _) = rp.register(&"x".repeat(257), json!({"subject": mail("a@example.com")})).await;
     assert_eq!(status, 400);
+}
+
+#[tokio::test]
+async fn what_is_not_an_object_is_refused_without_a_word_of_rust() {
+    let rp = Rp::start().await;
+    let time = "must be a time: seconds since 1970 as a number, or RFC 3339 text";
+    let described = json!({"issuer": "https://idp.example", "subject": mail("a@example.com"), "origin": true});
+    let wrong = [
+        (Method::POST, "/v1/sessions/s/revalidated", json!([1_795_000_000, null]), "the body must be a JSON object"),
+        (Method::PUT, "/v1/sessions/s", json!([]), "the body must be a JSON object"),
+        (Method::POST, "/v1/check", json!([["s"]]), "the body must be a JSON object"),
+        (Method::POST, "/v1/check", json!("s"), "the body must be a JSON object"),
+        (Method::POST, "/v1/check/batch", json!([[{"sid": "s"}]]), "the body must be a JSON object"),
+        (Method::POST, "/v1/check/batch", json!({"checks": [["s"]]}), "checks[0]: must be a JSON object"),
+        (Method::PUT, "/v1/sessions/s", described.clone(), &format!("origin: {time}")),
+        (Method::POST, "/v1/check", described.clone(), &format!("origin: {time}")),
+        (Method::POST, "/v1/check/batch", json!({"checks": [described]}), &format!("checks[0].origin: {time}")),
+        (Method::POST, "/v1/sessions/s/revalidated", json!({"validated": []}), &format!("validated: {time}")),
+    ];
+    for (verb, path, body, expected) in wrong {
+        let (status, answer) = rp.call(verb, path, Some(&body)).await;
+        assert_eq!((status, answer["error_description"].as_str()), (400, Some(expected)), "{path} {body}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ssf_common::clock::Timestamp;
 
-use super::extract::{Body, checked};
+use super::extract::{Body, checked, within};
 use super::{ApiError, ApiState};
 use crate::session::{Description, Sid};
 use crate::validity::{Answer, Question, Reason, State as SessionState};
@@ -52,7 +52,7 @@ impl Reply {
 
 /// `POST /v1/check`: `{"sid": …}`, or a [`Description`] of a session or token that is not registered.
 pub(super) async fn one(State(api): State<ApiState>, Body(asked): Body<Value>) -> Result<Json<Reply>, ApiError> {
-    let question = question(&api, asked, api.env.now())?;
+    let question = question(&api, &asked, api.env.now())?;
     let answer = api.validity.check(&question).await?;
     Ok(Json(reply(question, &answer)))
 }
@@ -84,7 +84,10 @@ pub(super) async fn batch(
     }
     let now = api.env.now();
     let read = (0_usize..).zip(checks).map(|(place, asked)| {
-        question(&api, asked, now).map_err(|error| ApiError::InvalidRequest(format!("checks[{place}].{error}")))
+        if !asked.is_object() {
+            return Err(ApiError::InvalidRequest(format!("checks[{place}]: must be a JSON object")));
+        }
+        question(&api, &asked, now).map_err(|error| ApiError::InvalidRequest(format!("checks[{place}].{error}")))
     });
     let questions: Vec<Question> = read.collect::<Result<_, _>>()?;
     let answers = api.validity.check_all(&questions).await?;
@@ -93,13 +96,12 @@ pub(super) async fn batch(
     Ok(Json(Replies { as_of, results }))
 }
 
-fn question(api: &ApiState, asked: Value, now: Timestamp) -> Result<Question, ApiError> {
-    let invalid = |error: serde_json::Error| ApiError::InvalidRequest(error.to_string());
+fn question(api: &ApiState, asked: &Value, now: Timestamp) -> Result<Question, ApiError> {
     if asked.get("sid").is_some() {
-        let Named { sid } = serde_json::from_value(asked).map_err(invalid)?;
+        let Named { sid } = within(asked)?;
         return Ok(Question::Named(checked(sid)?));
     }
-    let description: Description = serde_json::from_value(asked).map_err(invalid)?;
+    let description: Description = within(asked)?;
     Ok(Question::Described(description.read(&api.keyring, now)?))
 }
 

@@ -1,25 +1,33 @@
 //! Reading requests: what axum would refuse in plain text is refused as [`ApiError`].
 
+use axum::body::Bytes;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::ApiError;
 use crate::session::Sid;
 
-/// A JSON body.
+/// A JSON body: an object. serde reads a list as well, its items as the members in our order.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        match axum::Json::from_request(request, state).await {
-            Ok(axum::Json(body)) => Ok(Self(body)),
-            Err(JsonRejection::JsonDataError(error)) => {
-                Err(ApiError::InvalidRequest(without_preface(&error.body_text())))
+        let (parts, body) = request.into_parts();
+        let raw = Bytes::from_request(Request::from_parts(parts.clone(), body), state)
+            .await
+            .map_err(|error| ApiError::Unreadable(error.status(), error.body_text()))?;
+        let is_object = raw.trim_ascii_start().first() == Some(&b'{');
+        match axum::Json::from_request(Request::from_parts(parts, raw.into()), state).await {
+            Ok(_) | Err(JsonRejection::JsonDataError(_)) if !is_object => {
+                Err(ApiError::InvalidRequest("the body must be a JSON object".to_owned()))
             }
+            Ok(axum::Json(body)) => Ok(Self(body)),
+            Err(JsonRejection::JsonDataError(error)) => Err(ApiError::InvalidRequest(member_of(&error.body_text()))),
             Err(error) => Err(ApiError::Unreadable(error.status(), error.body_text())),
         }
     }
@@ -60,9 +68,18 @@ pub(super) fn checked(sid: Sid) -> Result<Sid, ApiError> {
     }
 }
 
-/// axum puts a sentence before the member and what is wrong with it.
-fn without_preface(text: &str) -> String {
-    text.split_once(": ").map_or(text, |(_, rest)| rest).to_owned()
+/// What an object within a body says, refused in the words a whole body would be.
+pub(super) fn within<T: DeserializeOwned>(value: &Value) -> Result<T, ApiError> {
+    T::deserialize(value).map_err(|error| {
+        let again = axum::Json::<T>::from_bytes(value.to_string().as_bytes()).err();
+        ApiError::InvalidRequest(again.map_or_else(|| error.to_string(), |said| member_of(&said.body_text())))
+    })
+}
+
+/// axum puts a sentence before the member and what is wrong with it, and serde a place in the text behind it.
+fn member_of(text: &str) -> String {
+    let rest = text.split_once(": ").map_or(text, |(_, rest)| rest);
+    rest.rsplit_once(" at line ").map_or(rest, |(fault, _)| fault).to_owned()
 }
 
 const MAX_SID: usize = 256;

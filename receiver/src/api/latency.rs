@@ -25,6 +25,9 @@ pub(super) struct Since {
 pub(super) async fn latency(State(api): State<ApiState>, Asked(asked): Asked<Since>) -> Result<Json<Report>, ApiError> {
     let now = api.env.now();
     let since = asked.since.as_deref().map_or_else(|| Ok(now.minus(Duration::from_hours(1))), time)?;
+    if asked.upstream.as_deref().is_some_and(|name| name.contains('\0')) {
+        return Err(ApiError::InvalidRequest("upstream: must not contain NUL".to_owned()));
+    }
     Ok(Json(report(&api.pool, since, asked.upstream.as_deref(), now).await?))
 }
 

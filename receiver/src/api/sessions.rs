@@ -9,7 +9,7 @@ use ssf_common::moment::Moment;
 use super::check::Reply;
 use super::extract::Body;
 use super::{ApiError, ApiState};
-use crate::session::describe::not_in_the_future;
+use crate::session::describe::{moment, not_in_the_future, optional_moment};
 use crate::session::{Description, Registered, Sid, register as registry};
 use crate::validity::Question;
 
@@ -47,8 +47,10 @@ pub(super) async fn end(State(api): State<ApiState>, sid: Sid) -> Result<StatusC
 #[serde(deny_unknown_fields)]
 pub(super) struct Revalidated {
     /// When the new assertion was made; an older one than is known changes nothing.
+    #[serde(deserialize_with = "moment")]
     validated: Moment,
     /// The session's new end, if it moves.
+    #[serde(default, deserialize_with = "optional_moment")]
     expires_at: Option<Moment>,
 }
 

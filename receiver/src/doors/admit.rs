@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ssf_common::event::EventType;
 use ssf_common::id::KeyId;
 use ssf_common::jwks::VerifyingKeys;
 use ssf_common::runtime::telemetry::chain;
@@ -57,11 +58,21 @@ impl Admission {
             Ok(set) => set,
             Err(refusal) => return Err(self.refused(refusal, raw, context).await),
         };
-        self.inbox.receive(set, context).await.map_err(|error| match error {
+        let is_verification = set.event.event_type == EventType::Verification;
+        let receipt = self.inbox.receive(set, context).await.map_err(|error| match error {
             InboxError::Refused(refusal) => NotAdmitted::Refused(refusal),
             InboxError::Unstorable => NotAdmitted::Unstorable,
             InboxError::Unavailable(_) | InboxError::UnknownUpstream => NotAdmitted::Unstored(error),
-        })
+        })?;
+        if is_verification && matches!(receipt, Receipt::Applied { .. }) {
+            let method = context.method.as_str();
+            tracing::debug!(
+                upstream.name = self.upstream.name,
+                method,
+                "a verification event has come: the stream works"
+            );
+        }
+        Ok(receipt)
     }
 
     /// Notes a refusal. That it could not be noted does not make it less of one.

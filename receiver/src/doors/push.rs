@@ -79,6 +79,7 @@ async fn receive(State(doors): State<PushDoors>, Path(name): Path<String>, reque
     if !door.is_authorized(request.headers()) && !door.is_authorized_by_now(request.headers(), env.now()).await {
         return refused_as(&Refusal::WrongAuthorization, StatusCode::BAD_REQUEST);
     }
+    door.admission.upstream.note_authorized();
     let body = door.read(request).await;
     let context = context(env.now());
     match body {
@@ -130,6 +131,8 @@ impl Door {
         }
         let context = Context { upstream_id: upstream.id, received_at: now, method: Method::Push };
         self.admission.refused(Refusal::WrongAuthorization, &[], context).await;
+        // It may be our transmitter, which has lost what we gave it.
+        upstream.note_refused();
         false
     }
 

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use ssf_common::clock::Timestamp;
 use ssf_common::id::IssuerUrl;
@@ -42,10 +43,13 @@ pub struct Description {
     /// The tenant, written like `session`.
     pub tenant: Option<Value>,
     /// When the assertion that started it was made; everything minted from it inherits this.
+    #[serde(deserialize_with = "moment")]
     pub origin: Moment,
     /// When its newest assertion was made; `origin` if absent.
+    #[serde(default, deserialize_with = "optional_moment")]
     pub validated: Option<Moment>,
     /// From then on it must be revalidated.
+    #[serde(default, deserialize_with = "optional_moment")]
     pub expires_at: Option<Moment>,
     /// What its tokens are bound to; `bearer` if absent.
     #[serde(default)]
@@ -85,6 +89,8 @@ enum Fault {
     Twice,
     #[error("must not be empty")]
     Empty,
+    #[error("must not contain NUL")]
+    Nul,
     #[error("lies in the future by our clock")]
     Future,
     #[error(transparent)]
@@ -108,6 +114,9 @@ impl Description {
     ///
     /// `origin` and `validated` may be ahead of `now` by a minute at most: a later one would outlive events to come.
     pub fn read(&self, keyring: &Keyring, now: Timestamp) -> Result<Described, DescriptionError> {
+        if self.issuer.as_str().contains('\0') {
+            return Err(DescriptionError::new("issuer", Fault::Nul));
+        }
         let mut members = subject_members(&self.subject)?;
         for (member, given) in [("session", &self.session), ("device", &self.device), ("tenant", &self.tenant)] {
             let Some(given) = given else { continue };
@@ -138,6 +147,20 @@ pub fn not_in_the_future(member: &'static str, at: Moment, now: Timestamp) -> Re
         return Err(DescriptionError::new(member, Fault::Future));
     }
     Ok(())
+}
+
+/// A time told by the application, refused in words of the application's.
+pub fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Error> {
+    Moment::deserialize(Value::deserialize(deserializer)?)
+        .map_err(|_| D::Error::custom("must be a time: seconds since 1970 as a number, or RFC 3339 text"))
+}
+
+/// The same where it may be absent.
+pub fn optional_moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Moment>, D::Error> {
+    match Option::<Value>::deserialize(deserializer)? {
+        Some(told) => moment(told).map(Some).map_err(D::Error::custom),
+        None => Ok(None),
+    }
 }
 
 fn subject_members(given: &Value) -> Result<Members, DescriptionError> {
@@ -257,6 +280,7 @@ mod tests {
             ),
             (json!({"subject": mail(), "origin": 1_795_000_061}), "origin: lies in the future"),
             (json!({"subject": mail(), "validated": 1_795_000_061}), "validated: lies in the future"),
+            (json!({"subject": mail(), "issuer": "a\0"}), "issuer: must not contain NUL"),
             (json!({"subject": mail(), "surprise": 1}), "unknown field `surprise`"),
             (
                 json!({"subject": (0..40).map(|n| json!({"format": "opaque", "id": n.to_string()})).collect::<Vec<_>>()}),

@@ -58,7 +58,7 @@ pub enum CallError {
         source: FetchError,
     },
     /// It said no.
-    #[error("{call} was answered with {status}{}", hint(*.status))]
+    #[error("{call} was answered with {status}{}{}", hint(*.status), patience(*.retry_after))]
     Status {
         /// Which call.
         call: &'static str,
@@ -245,6 +245,10 @@ fn hint(status: StatusCode) -> &'static str {
         StatusCode::FORBIDDEN => "; check what the credential of the upstream is allowed to do",
         _ => "",
     }
+}
+
+fn patience(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(String::new, |wait| format!("; ask again in {} s", wait.as_secs()))
 }
 
 #[derive(Deserialize)]

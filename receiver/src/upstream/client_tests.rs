@@ -94,7 +94,10 @@ async fn a_refused_call_says_which_and_when_to_come_again() {
     peer.answers("POST", "/verify", ResponseTemplate::new(429).insert_header("retry-after", "17")).await;
     let wanted = VerifyRequest { stream_id: "a".into(), state: None };
     let error = peer.client.verify(&peer.metadata, &wanted).await.unwrap_err();
-    assert_eq!(error.to_string(), "asking for a verification was answered with 429 Too Many Requests");
+    assert_eq!(
+        error.to_string(),
+        "asking for a verification was answered with 429 Too Many Requests; ask again in 17 s"
+    );
     assert_eq!(error.retry_after(), Some(Duration::from_secs(17)));
     let error = peer.client.status(&peer.metadata, &"a".into()).await.unwrap_err();
     assert_eq!(error.to_string(), "the transmitter does not announce a `status_endpoint`");

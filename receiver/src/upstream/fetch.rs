@@ -27,9 +27,18 @@ pub(super) struct Answer {
 /// There is no answer, or none that may be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The client could not be made, or the peer could not be talked to.
-    #[error("the transmitter cannot be reached")]
-    Unreachable(#[source] reqwest::Error),
+    /// The client could not be made.
+    #[error("there is no HTTP client")]
+    Client(#[source] reqwest::Error),
+    /// The peer could not be talked to.
+    #[error("the transmitter cannot be reached at {at}")]
+    Unreachable {
+        /// The URL, without credentials and query.
+        at: String,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
     /// The answer did not come in time.
     #[error("the transmitter did not answer in time")]
     TimedOut,
@@ -56,7 +65,7 @@ impl Http {
             .connect_timeout(timeout.min(MAX_CONNECT))
             .tcp_nodelay(true)
             .user_agent(concat!("ssf-receiver/", env!("CARGO_PKG_VERSION")));
-        client.build().map(Self).map_err(FetchError::Unreachable)
+        client.build().map(Self).map_err(FetchError::Client)
     }
 
     /// A GET to be sent.
@@ -103,11 +112,33 @@ pub(super) fn endpoint(text: &str, member: &'static str, is_development: bool) -
     text.parse().ok().filter(allowed).ok_or(EndpointError { member })
 }
 
-/// The URL stays out of the error: whoever reports it says what was asked for, and a query might carry a secret.
+/// The URL is told as far as it cannot carry a secret.
 fn fault(error: reqwest::Error) -> FetchError {
-    if error.is_timeout() { FetchError::TimedOut } else { FetchError::Unreachable(error.without_url()) }
+    if error.is_timeout() {
+        return FetchError::TimedOut;
+    }
+    let at = error.url().map_or_else(|| "its endpoint".to_owned(), shown);
+    FetchError::Unreachable { at, source: error.without_url() }
+}
+
+fn shown(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
 /// Longer than the longest metadata, key set or stream list seen in the field, by far.
 pub(super) const MAX_ANSWER: usize = 1024 * 1024;
 const MAX_CONNECT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_cannot_be_reached_is_named_without_credentials_and_query() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let url = format!("http://me:secret@{closed}/poll?key=secret").parse().unwrap();
+        let error = send(Http::new(Duration::from_secs(5)).unwrap().get(url), MAX_ANSWER).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("the transmitter cannot be reached at http://{closed}/poll"));
+        assert!(!ssf_common::runtime::telemetry::chain(&error).contains("secret"));
+    }
+}

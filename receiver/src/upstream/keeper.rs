@@ -16,7 +16,7 @@ use ssf_common::runtime::telemetry::chain;
 use super::client::CallError;
 use super::discover::DiscoveryError;
 pub use super::plan::StreamFault;
-use super::plan::{self, Progress, Step};
+use super::plan::{self, Mismatch, Progress, Step};
 use super::{Digest, LinkError, Method, Upstream, store};
 
 /// Keeps the stream of one upstream.
@@ -107,6 +107,14 @@ impl Keeper {
                 let found = plan::ours(&theirs, &wanted, &of_others)
                     .ok_or_else(|| KeeperError::NoneIsOurs { name: name.clone(), found: theirs.len() })?;
                 tracing::info!(upstream.name = name, stream.id = %found.stream_id, "adopting a stream that is there already");
+                if let Some((theirs, ours)) = plan::elsewhere(found, &wanted) {
+                    tracing::warn!(
+                        upstream.name = name,
+                        stream.id = %found.stream_id,
+                        "the adopted stream was delivered by {theirs} and is by {ours} from now on: another receiver with \
+                         the same credentials, if there is one, loses it"
+                    );
+                }
                 self.changed(&metadata, UpdateStream::of(found.stream_id.clone(), wanted)).await?
             }
             answer => answer.map_err(self.call())?,
@@ -165,6 +173,7 @@ impl Keeper {
         let progress = Progress {
             discovered_at: upstream.metadata().map(|(_, at)| at),
             keys_at: upstream.keys.read_at().await,
+            is_refused: upstream.is_refused(),
             ..self.progress().clone()
         };
         match progress.next(&held, &upstream.settings, upstream.refresh, now) {
@@ -182,8 +191,28 @@ impl Keeper {
                 self.create().await?;
             }
             Step::Inspect(stream_id) => self.inspect(&stream_id).await?,
+            Step::Reauthorize(stream_id, mismatch) => {
+                tracing::warn!(
+                    upstream.name = upstream.name,
+                    stream.id = %stream_id,
+                    "the transmitter is given a fresh authorization to push with: {}",
+                    mismatch.as_str()
+                );
+                match self.bring(&stream_id).await {
+                    Err(KeeperError::Call { source, .. }) if source.is_not_found() => upstream.doubt(),
+                    brought => {
+                        if brought.is_err() && mismatch == Mismatch::Refused {
+                            upstream.note_refused();
+                        }
+                        brought?;
+                    }
+                }
+            }
             Step::Verify(stream_id, not_since) => match self.verify(&stream_id, not_since).await {
-                Ok(Some(_)) => store::note_contact(&mut *self.db().await?, upstream.id, upstream.env.now()).await?,
+                Ok(Some(_)) => {
+                    self.note(|progress| progress.asked_at = Some(upstream.env.now()));
+                    store::note_contact(&mut *self.db().await?, upstream.id, upstream.env.now()).await?;
+                }
                 Ok(None) => return Ok(0),
                 Err(KeeperError::Call { source, .. }) if source.is_not_found() => upstream.doubt(),
                 Err(error) => return Err(error),
@@ -211,10 +240,15 @@ impl Keeper {
         if plan::is_as_wanted(&answer, &upstream.wanted(None)) {
             self.hold(&answer, None).await?;
         } else {
-            let authorization = self.new_authorization().await?;
-            let wanted = upstream.wanted(authorization.as_ref().map(|(header, _)| header.clone()));
-            let changed = self.changed(&metadata, UpdateStream::of(stream_id.clone(), wanted)).await?;
-            self.hold(&changed, authorization.map(|(_, digest)| digest).as_ref()).await?;
+            if let Some((theirs, ours)) = plan::elsewhere(&answer, &upstream.wanted(None)) {
+                tracing::warn!(
+                    upstream.name = upstream.name,
+                    stream.id = %stream_id,
+                    "the stream is delivered by {theirs} and not by {ours}: our settings have changed, or another receiver \
+                     with the same credentials took it; taking it back"
+                );
+            }
+            self.bring(stream_id).await?;
         }
         if metadata.status_endpoint.is_some() {
             let asked_at = upstream.env.now();
@@ -223,6 +257,15 @@ impl Keeper {
             store::note_status(&mut *self.db().await?, upstream.id, said.status, reason.as_deref(), asked_at).await?;
         }
         Ok(())
+    }
+
+    /// Brings the stream to what is wanted; pushes come with a fresh authorization from then on.
+    async fn bring(&self, stream_id: &StreamId) -> Result<(), KeeperError> {
+        let metadata = self.metadata().await?;
+        let authorization = self.new_authorization().await?;
+        let wanted = self.upstream.wanted(authorization.as_ref().map(|(header, _)| header.clone()));
+        let changed = self.changed(&metadata, UpdateStream::of(stream_id.clone(), wanted)).await?;
+        self.hold(&changed, authorization.map(|(_, digest)| digest).as_ref()).await
     }
 
     /// Changes the stream and says what became of it, reading it if the transmitter does not say so itself.
@@ -258,6 +301,7 @@ impl Keeper {
         let header = format!("Bearer {}", upstream.env.random.secret());
         let digest = Digest::of(header.as_bytes());
         let now = upstream.env.now();
+        self.note(|progress| progress.authorized_at = Some(now));
         store::propose_authorization(&mut *self.db().await?, upstream.id, &digest, now).await?;
         upstream.read_held().await?;
         Ok(Some((header.into(), digest)))

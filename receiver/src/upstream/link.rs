@@ -49,6 +49,7 @@ pub struct Upstream {
     held: RwLock<Arc<Held>>,
     policy: RwLock<Arc<Policy>>,
     is_doubted: AtomicBool,
+    is_refused: AtomicBool,
 }
 
 /// What must be known of the transmitter to judge a SET cannot be had now: no reason to refuse the SET.
@@ -111,6 +112,7 @@ impl Upstream {
             held: RwLock::default(),
             policy: RwLock::new(Arc::new(Policy::new(settings.issuer.clone(), Vec::new()))),
             is_doubted: AtomicBool::new(false),
+            is_refused: AtomicBool::new(false),
             settings,
         };
         upstream.renew_policy();
@@ -151,6 +153,9 @@ impl Upstream {
         let held = Arc::new(store::held(&mut *self.pool.acquire().await?, self.id).await?);
         let before =
             std::mem::replace(&mut *self.held.write().unwrap_or_else(PoisonError::into_inner), Arc::clone(&held));
+        if before.authorizations != held.authorizations {
+            self.is_refused.store(false, Ordering::Relaxed);
+        }
         if before.audiences != held.audiences {
             self.renew_policy();
         }
@@ -164,6 +169,18 @@ impl Upstream {
     pub fn doubt(&self) {
         self.is_doubted.store(true, Ordering::Relaxed);
         self.news.wake();
+    }
+
+    /// A push was refused for its authorization: the keeper shall register a fresh one, unless it did so a moment ago.
+    pub fn note_refused(&self) {
+        if !self.is_refused.swap(true, Ordering::Relaxed) {
+            self.news.wake();
+        }
+    }
+
+    /// A push came with a good authorization: the transmitter holds it, whoever showed another one.
+    pub fn note_authorized(&self) {
+        self.is_refused.store(false, Ordering::Relaxed);
     }
 
     /// The stream we want.
@@ -205,6 +222,11 @@ impl Upstream {
     /// Whether somebody doubts the stream; asking settles the doubt.
     pub(super) fn take_doubt(&self) -> bool {
         self.is_doubted.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether pushes are refused for their authorization.
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed)
     }
 
     async fn look_for_metadata(&self) -> Result<Arc<Metadata>, LinkError> {

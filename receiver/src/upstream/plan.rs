@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use ssf_common::clock::Timestamp;
+use ssf_common::event::StreamStatus;
 use ssf_common::id::StreamId;
-use ssf_common::protocol::{CreateStream, Metadata, StreamConfiguration};
+use ssf_common::protocol::{CreateStream, Delivery, DeliveryMethod, Metadata, StreamConfiguration};
+use url::Url;
 
 use super::{Held, Method, Stream};
 use crate::config::UpstreamSettings;
@@ -20,10 +22,31 @@ pub(super) enum Step {
     Create,
     /// See whether the stream is there and as wanted.
     Inspect(StreamId),
+    /// Give the transmitter a fresh `Authorization` to push with.
+    Reauthorize(StreamId, Mismatch),
     /// Ask for a verification event; nobody else may have asked after this time.
     Verify(StreamId, Timestamp),
     /// Nothing.
     Rest,
+}
+
+/// Why the `Authorization` we registered seems to be unknown to the transmitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mismatch {
+    /// Pushes come with another one.
+    Refused,
+    /// A verification event was asked for and has not come.
+    Unverified,
+}
+
+impl Mismatch {
+    /// In words.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "a push came with another authorization than the one registered",
+            Self::Unverified => "a verification event that was asked for did not come",
+        }
+    }
 }
 
 /// What the keeper remembers beside what the database holds.
@@ -37,6 +60,12 @@ pub(super) struct Progress {
     pub(super) inspected_at: Option<Timestamp>,
     /// The transmitter's `min_verification_interval`.
     pub(super) min_interval: Duration,
+    /// When an authorization was last made for the transmitter.
+    pub(super) authorized_at: Option<Timestamp>,
+    /// When a verification was last asked for and granted, by this process.
+    pub(super) asked_at: Option<Timestamp>,
+    /// Pushes have been refused for their authorization since.
+    pub(super) is_refused: bool,
     /// Nothing is asked before: the transmitter said so.
     pub(super) not_before: Option<Timestamp>,
 }
@@ -65,7 +94,25 @@ impl Progress {
             (None, Some(verified)) => now >= verified.plus(every),
             (None, None) => true,
         };
+        if let Some(mismatch) = self.mismatch(held, settings, is_time, now) {
+            return Step::Reauthorize(stream_id.clone(), mismatch);
+        }
         if is_time { Step::Verify(stream_id.clone(), now.minus(patience)) } else { Step::Rest }
+    }
+}
+
+impl Progress {
+    /// Whether the transmitter needs a fresh authorization. Strangers can provoke it, so it is seldom.
+    fn mismatch(&self, held: &Held, settings: &UpstreamSettings, is_time: bool, now: Timestamp) -> Option<Mismatch> {
+        let is_too_soon = self.authorized_at.is_some_and(|at| now < at.plus(BETWEEN_AUTHORIZATIONS));
+        if !settings.is_push() || is_too_soon {
+            return None;
+        }
+        // What the transmitter holds back says nothing of its authorization.
+        let is_flowing = !matches!(held.status, Some(StreamStatus::Paused | StreamStatus::Disabled));
+        let is_asked = held.verification_sent_at.is_some_and(|sent| self.asked_at.is_some_and(|at| sent <= at));
+        let is_unverified = is_flowing && is_asked && is_time;
+        self.is_refused.then_some(Mismatch::Refused).or(is_unverified.then_some(Mismatch::Unverified))
     }
 }
 
@@ -132,6 +179,25 @@ pub(super) fn is_as_wanted(answer: &StreamConfiguration, wanted: &CreateStream) 
     has_events && has_delivery
 }
 
+/// Where the stream goes if it does not go where we want it, and where we want it: method and host, nothing secret.
+pub(super) fn elsewhere(answer: &StreamConfiguration, wanted: &CreateStream) -> Option<(String, String)> {
+    let wanted = wanted.delivery.as_ref()?;
+    let is_same_place = wanted.endpoint_url.is_none() || wanted.endpoint_url == answer.delivery.endpoint_url;
+    if is_same_place && wanted.known_method() == answer.delivery.known_method() {
+        return None;
+    }
+    let place = |delivery: &Delivery| {
+        let method = delivery.known_method().map_or("an unknown method", DeliveryMethod::as_str);
+        let url = delivery.endpoint_url.as_ref().and_then(|text| Url::parse(text).ok());
+        match url.as_ref().and_then(|url| Some((url.host_str()?, url.port()))) {
+            Some((host, Some(port))) => format!("{method} at {host}:{port}"),
+            Some((host, None)) => format!("{method} at {host}"),
+            None => method.to_owned(),
+        }
+    };
+    Some((place(&answer.delivery), place(wanted)))
+}
+
 /// Which of the streams that are there already is ours: the one that sends to our endpoint, or that has our description,
 /// or the only one.
 pub(super) fn ours<'a>(
@@ -156,6 +222,7 @@ pub(super) const fn can_verify(metadata: &Metadata) -> bool {
 
 /// A verification event that has not come after this long is asked for again.
 const PATIENCE: Duration = Duration::from_mins(1);
+const BETWEEN_AUTHORIZATIONS: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 #[path = "plan_tests.rs"]

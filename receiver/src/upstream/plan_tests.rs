@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::config::Delivery;
+use crate::config::Delivery as Configured;
 
 const REFRESH: Duration = Duration::from_hours(1);
 
@@ -12,7 +12,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn settings() -> UpstreamSettings {
-    UpstreamSettings::new("https://idp.example".into(), Delivery::Push)
+    UpstreamSettings::new("https://idp.example".into(), Configured::Push)
 }
 
 fn stream(id: &str, endpoint: &str, description: &str) -> StreamConfiguration {
@@ -27,7 +27,7 @@ fn stream(id: &str, endpoint: &str, description: &str) -> StreamConfiguration {
 fn wanted() -> CreateStream {
     CreateStream {
         events_requested: Some(vec!["urn:b".to_owned(), "urn:a".to_owned()]),
-        delivery: Some(ssf_common::protocol::Delivery::push("https://rp.example/ssf/push/idp".to_owned(), None)),
+        delivery: Some(Delivery::push("https://rp.example/ssf/push/idp".to_owned(), None)),
         description: Some("ssf-receiver idp".to_owned()),
         aud: None,
     }
@@ -64,7 +64,7 @@ fn a_verification_is_never_asked_for_faster_than_the_transmitter_allows() {
         keys_at: Some(at(0)),
         inspected_at: Some(at(0)),
         min_interval: Duration::from_mins(10),
-        not_before: None,
+        ..Progress::default()
     };
     let mut held = Held { stream_id: Some("s".into()), verification_sent_at: Some(at(0)), ..Held::default() };
     let next = |progress: &Progress, held: &Held, now| progress.next(held, &settings(), REFRESH, now);
@@ -78,6 +78,33 @@ fn a_verification_is_never_asked_for_faster_than_the_transmitter_allows() {
 }
 
 #[test]
+fn a_fresh_authorization_is_given_for_a_reason_and_once_a_minute() {
+    let mut progress = Progress {
+        discovered_at: Some(at(0)),
+        keys_at: Some(at(0)),
+        inspected_at: Some(at(0)),
+        authorized_at: Some(at(0)),
+        is_refused: true,
+        ..Progress::default()
+    };
+    let mut held = Held { stream_id: Some("s".into()), last_verified_at: Some(at(0)), ..Held::default() };
+    let next = |progress: &Progress, held: &Held, now| progress.next(held, &settings(), REFRESH, now);
+    let fresh = |mismatch| Step::Reauthorize("s".into(), mismatch);
+    assert_eq!(next(&progress, &held, at(59)), Step::Rest);
+    assert_eq!(next(&progress, &held, at(60)), fresh(Mismatch::Refused));
+    let polling = UpstreamSettings { delivery: Configured::Poll, ..settings() };
+    assert_eq!(progress.next(&held, &polling, REFRESH, at(60)), Step::Rest);
+    progress.is_refused = false;
+    (held.verification_sent_at, progress.asked_at) = (Some(at(10)), Some(at(10)));
+    assert_eq!(next(&progress, &held, at(69)), Step::Rest);
+    assert_eq!(next(&progress, &held, at(70)), fresh(Mismatch::Unverified));
+    held.status = Some(StreamStatus::Paused);
+    assert_eq!(next(&progress, &held, at(70)), Step::Verify("s".into(), at(10)), "it may be held back");
+    (held.status, progress.asked_at) = (None, None);
+    assert_eq!(next(&progress, &held, at(70)), Step::Verify("s".into(), at(10)), "nobody granted it");
+}
+
+#[test]
 fn a_stream_of_another_issuer_audience_or_method_is_not_accepted() {
     let good = stream("s", "https://rp.example/ssf/push/idp", "");
     assert!(accepted(&good, &settings(), Method::Push).is_ok());
@@ -87,7 +114,7 @@ fn a_stream_of_another_issuer_audience_or_method_is_not_accepted() {
     assert_eq!(accepted(&good, &choosy, Method::Push), Err(StreamFault::Audience));
     assert_eq!(accepted(&good, &settings(), Method::Poll), Err(StreamFault::Method));
     let mut nowhere = good;
-    nowhere.delivery = ssf_common::protocol::Delivery::poll(None);
+    nowhere.delivery = Delivery::poll(None);
     assert_eq!(accepted(&nowhere, &settings(), Method::Poll), Err(StreamFault::Endpoint));
 }
 
@@ -98,6 +125,23 @@ fn a_stream_is_as_wanted_whatever_the_order_of_its_events() {
     assert!(!is_as_wanted(&stream("s", "https://other.example/", ""), &wanted()));
     assert!(!is_as_wanted(&StreamConfiguration { events_requested: Some(vec![]), ..found.clone() }, &wanted()));
     assert!(is_as_wanted(&StreamConfiguration { events_requested: None, ..found }, &wanted()));
+}
+
+#[test]
+fn a_stream_that_goes_elsewhere_is_told_by_method_and_host_and_nothing_else() {
+    let said = |endpoint| elsewhere(&stream("s", endpoint, ""), &wanted());
+    let places = |theirs: &str| Some((theirs.to_owned(), "push at rp.example".to_owned()));
+    assert_eq!(said("https://rp.example/ssf/push/idp"), None);
+    assert_eq!(said("https://rp.example/ssf/push/other"), places("push at rp.example"));
+    assert_eq!(said("https://me:secret@other.example:8443/push?key=secret"), places("push at other.example:8443"));
+    assert_eq!(said("secret"), places("push"));
+    let polled = StreamConfiguration {
+        delivery: Delivery::poll(Some("https://idp.example/p".to_owned())),
+        ..stream("s", "", "")
+    };
+    assert_eq!(elsewhere(&polled, &wanted()), places("poll at idp.example"));
+    let wanted = CreateStream { delivery: Some(Delivery::poll(None)), ..wanted() };
+    assert_eq!(elsewhere(&polled, &wanted), None);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A secret setting: prints and serializes as `***`.
+/// A secret setting: prints and serializes as `***`; one that is empty hides nothing, and serializes as it is.
 #[derive(Clone, Debug)]
 pub struct Secret(SecretString);
 
@@ -36,7 +36,7 @@ impl From<SecretString> for Secret {
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("***")
+        serializer.serialize_str(if self.expose().is_empty() { "" } else { "***" })
     }
 }
 
@@ -165,6 +165,7 @@ mod tests {
     fn a_secret_shows_nothing_of_itself() {
         let secret = Secret::from("hunter2".to_owned());
         assert_eq!(serde_json::to_string(&secret).unwrap(), r#""***""#);
+        assert_eq!(serde_json::to_string(&Secret::from(String::new())).unwrap(), r#""""#, "not given");
         assert!(!format!("{secret:?}").contains("hunter2"));
         let error = serde_json::from_str::<Secret>(r#"["hunter2"]"#).unwrap_err();
         assert!(!error.to_string().contains("hunter2"));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use serde_json::Value;
 use ssf_common::clock::{Clock as _, SystemClock, Timestamp};
 use ssf_common::random::SeededRandom;
@@ -10,7 +10,7 @@ use ssf_harness::road::{self, RelyingParty, Road};
 use tokio::task::JoinSet;
 
 use crate::decisions::{Decision, expected};
-use crate::report::{Latency, states, tally};
+use crate::report::{Latency, has_verified, states, tally};
 use crate::sessions::Session;
 use crate::steps::{Steps, line};
 
@@ -31,9 +31,14 @@ pub(crate) async fn tell(plan: &Plan) -> anyhow::Result<()> {
         road = Road::open(&parties, |step| steps.next(step)) => road?,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     };
-    tokio::select! {
-        told = act(plan, &mut road, &mut steps) => told?,
-        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    let told = tokio::select! {
+        told = act(plan, &mut road, &mut steps) => told,
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+    };
+    if told.is_err() {
+        // what went wrong is told, not what it did to the end
+        let _ = road.stop().await;
+        return told;
     }
     if plan.keep {
         steps.done();
@@ -51,6 +56,9 @@ pub(crate) async fn tell(plan: &Plan) -> anyhow::Result<()> {
 async fn act(plan: &Plan, road: &mut Road, steps: &mut Steps) -> anyhow::Result<()> {
     steps.next("both RPs created their streams over HTTP and verified them");
     road.joined().await?;
+    for rp in &road.receivers {
+        verified(road, rp.method).await?;
+    }
 
     let sessions = Session::all(plan.sessions, plan.users);
     let began = SystemClock.now();
@@ -109,7 +117,7 @@ async fn act(plan: &Plan, road: &mut Road, steps: &mut Steps) -> anyhow::Result<
     for method in methods {
         for leg in ["received", "acknowledged"] {
             let count = latency.count(method, leg);
-            // the transmitter also counts the verification of the stream
+            // the transmitter also counts a heartbeat, one every five minutes
             let control = i64::from(leg == "acknowledged");
             ensure!(
                 (decided..=decided + control).contains(&count),
@@ -174,6 +182,20 @@ async fn shown(road: &Road, steps: &mut Steps, sessions: &[Session], sids: &[Str
         }
     }
     Ok(decisions)
+}
+
+/// Waits until the transmitter has written down the acknowledgement of the stream's verification. What it measures from
+/// now on are decisions, as at the RPs.
+async fn verified(road: &Road, method: &str) -> anyhow::Result<()> {
+    let patience = Instant::now();
+    loop {
+        let report = road.transmitter_latency("2000-01-01T00:00:00Z").await?;
+        if has_verified(&report, method) {
+            return Ok(());
+        }
+        ensure!(patience.elapsed() < PATIENCE, "{method}: the verification was not acknowledged: {report}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Waits until the event is acknowledged on every stream.

@@ -122,7 +122,7 @@ mod postgres {
 
     use sqlx::encode::IsNull;
     use sqlx::error::BoxDynError;
-    use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef, Postgres};
+    use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef, Postgres};
     use sqlx::{Decode, Encode, Type};
     use time::OffsetDateTime;
 
@@ -153,8 +153,17 @@ mod postgres {
 
     impl<'r> Decode<'r, Postgres> for Timestamp {
         fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
-            let parsed = <OffsetDateTime as Decode<Postgres>>::decode(value)?;
-            Ok(Self(i64::try_from(parsed.unix_timestamp_nanos().div_euclid(1_000))?))
+            // `OffsetDateTime` would panic at the infinities and beyond the year 9999
+            match value.format() {
+                PgValueFormat::Binary => {
+                    let micros = <i64 as Decode<Postgres>>::decode(value)?;
+                    Ok(Self(micros.saturating_add(MICROS_FROM_UNIX_TO_POSTGRES_EPOCH)))
+                }
+                PgValueFormat::Text => {
+                    let parsed = <OffsetDateTime as Decode<Postgres>>::decode(value)?;
+                    Ok(Self(i64::try_from(parsed.unix_timestamp_nanos().div_euclid(1_000))?))
+                }
+            }
         }
     }
 

@@ -179,8 +179,8 @@ create table outbox (
     txn            text not null check (txn <> ''),
     payload        jsonb not null check (jsonb_typeof(payload) = 'object'),
     checked        boolean not null default false,
-    occurred_at    timestamptz not null,
-    recorded_at    timestamptz not null
+    occurred_at    timestamptz not null check (occurred_at >= 'epoch' and occurred_at < 'infinity'),
+    recorded_at    timestamptz not null check (recorded_at >= 'epoch' and recorded_at < 'infinity')
 );
 create index outbox_in_order on outbox (lane, seq);
 create index outbox_of_subject on outbox (order_key, seq);
@@ -431,6 +431,15 @@ begin
     end if;
     if jsonb_typeof(ssf_emit.payload) is distinct from 'object' then
         raise exception 'ssf_emit: payload must be a JSON object' using errcode = 'invalid_parameter_value';
+    end if;
+    if octet_length(ssf_emit.subject::text) + octet_length(ssf_emit.payload::text) > 32768 then
+        raise exception 'ssf_emit: subject and payload together are longer than 32768 bytes' using errcode = 'invalid_parameter_value';
+    end if;
+    if length(ssf_emit.event_type) > 1024 or length(ssf_emit.txn) not between 1 and 255 then
+        raise exception 'ssf_emit: event_type must have at most 1024 characters, txn 1 to 255' using errcode = 'invalid_parameter_value';
+    end if;
+    if ssf_emit.occurred_at < 'epoch'::timestamptz then
+        raise exception 'ssf_emit: occurred_at lies before 1970' using errcode = 'invalid_parameter_value';
     end if;
     if ssf_emit.occurred_at > clock_timestamp() + interval '60 seconds'
        or (jsonb_typeof(ssf_emit.payload -> 'event_timestamp') = 'number'

@@ -20,15 +20,6 @@ pub(crate) fn states(rows: &[(String, [usize; 3])]) -> String {
     table.to_string()
 }
 
-/// Does the transmitter's report count an acknowledged verification of the stream that is served by `method`?
-pub(crate) fn has_verified(report: &Value, method: &str) -> bool {
-    let is_it = |row: &Value| {
-        let event_type = row["event_type"].as_str().unwrap_or_default();
-        row["delivery_method"] == method && event_type.ends_with("verification")
-    };
-    report["rows"].as_array().is_some_and(|rows| rows.iter().any(is_it))
-}
-
 /// Time since the decision at the end of each leg: one table, the methods side by side.
 pub(crate) struct Latency {
     /// (method, leg, figures)
@@ -101,20 +92,3 @@ fn table(head: &[&str]) -> Table {
 }
 
 const LEGS: [&str; 5] = ["recorded", "sent", "received", "applied", "acknowledged"];
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_stream_is_verified_when_its_own_verification_is_counted() {
-        let total = json!({"delivery_method": "poll", "count": 1});
-        let poll = json!({"delivery_method": "poll", "event_type": "verification", "count": 1});
-        let push = json!({"delivery_method": "push", "event_type": "session-revoked", "count": 1});
-        assert!(!has_verified(&json!({"rows": [total, push]}), "poll"));
-        let report = json!({"rows": [total, poll, push]});
-        assert!(has_verified(&report, "poll") && !has_verified(&report, "push"));
-    }
-}

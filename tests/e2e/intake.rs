@@ -120,9 +120,9 @@ async fn an_error_names_the_member_and_never_quotes_a_value() {
         (event(json!({"subject": {"format": "email", "email": "hunter2"}})), "email"),
         (event(json!({"subject": {"format": "opaque", "id": "hunter2\0"}})), "id"),
         (event(json!({"subject": "hunter2"})), "subject"),
-        (event(json!({"occurred_at": "hunter2"})), "member"),
+        (event(json!({"occurred_at": "hunter2"})), "occurred_at"),
         (event(json!({"occurred_at": 1_795_000_061_i64})), "occurred_at"),
-        (event(json!({"lane": "hunter2"})), "member"),
+        (event(json!({"lane": "hunter2"})), "lane"),
         (event(json!({"txn": "hunter2 \u{e9}"})), "txn"),
         (event(json!({"txn": "x".repeat(256)})), "txn"),
         (event(json!({"reason_admin": {"en": ["hunter2"]}})), "reason_admin"),
@@ -292,6 +292,13 @@ async fn sql_refuses_what_it_can_see_is_wrong() {
         ("'session-revoked', null", "subject must be"),
         ("'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', '[]'", "payload must be"),
         ("'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', lane => 'fast'", "lane must be"),
+        ("'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', occurred_at => '-infinity'", "before 1970"),
+        ("'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', occurred_at => 'infinity'", "in the future"),
+        (
+            "'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', jsonb_build_object('a', repeat('x', 40000))",
+            "longer than",
+        ),
+        ("'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', txn => repeat('x', 300)", "txn 1 to 255"),
         ("'verification', '{\"format\":\"opaque\",\"id\":\"s\"}'", "is a control event"),
         (
             "'session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', occurred_at => now() + interval '2 minutes'",
@@ -388,4 +395,54 @@ async fn send(idp: &Idp, producer: &Party, headers: &[(&str, &str)], body: Strin
     let headers: Vec<(&str, &str)> =
         headers.iter().copied().chain([("authorization", authorization.as_str())]).collect();
     idp.send(Method::POST, "/events", &headers, body).await
+}
+
+#[tokio::test]
+async fn one_row_that_cannot_be_read_holds_up_nobody() {
+    let idp = Idp::start().await;
+    let (rp, producer) = (idp.add_receiver("rp").await, idp.add_producer().await);
+    let sink = Sink::start().await;
+    idp.push_stream(&rp, &sink.url, &["session-revoked"]).await;
+    let mut own = PgConnection::connect_with(&idp.database.options).await.unwrap();
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(300), "]".repeat(300));
+    let mut unreadable = Vec::new();
+    for payload in [deep.as_str(), "{\"a\":1e5000}"] {
+        let emit = "select ssf_transmitter.ssf_emit('session-revoked', '{\"format\":\"opaque\",\"id\":\"s\"}', $1::text::jsonb)";
+        let event_id: uuid::Uuid = sqlx::query_scalar(emit).bind(payload).fetch_one(&mut own).await.unwrap();
+        unreadable.push(event_id.to_string());
+    }
+    idp.revoke(&producer, "good").await;
+    idp.drain().await;
+    assert_eq!(sink.subjects(), ["good"]);
+    for event_id in &unreadable {
+        let progress = idp.progress(&producer, event_id).await;
+        assert_eq!(progress["state"], "rejected", "{progress}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_objects_and_a_wrong_member_is_named() {
+    let idp = Idp::start().await;
+    let (rp, producer) = (idp.add_receiver("rp").await, idp.add_producer().await);
+    assert_eq!(idp.post("/ssf/streams", &rp, &json!([])).await.status, 400);
+    assert_eq!(idp.post("/ssf/verify", &rp, &json!(["s", null])).await.status, 400);
+    for (member, value) in [("lane", json!("fast")), ("occurred_at", json!(-1)), ("txn", json!(7))] {
+        let mut event = json!({"type": "session-revoked", "subject": opaque("s")});
+        event[member] = value;
+        let reply = idp.post("/events", &producer, &event).await;
+        assert_eq!(reply.status, 400);
+        assert!(reply.text("error_description").contains(&format!("`{member}`")), "{}", reply.body);
+    }
+}
+
+#[tokio::test]
+async fn as_many_streams_as_allowed_and_not_one_more_however_they_are_asked_for() {
+    let idp = Idp::start().await;
+    let rp = idp.add_receiver("rp").await;
+    let body = json!({});
+    let create = || idp.post("/ssf/streams", &rp, &body);
+    let replies = tokio::join!(create(), create(), create(), create(), create(), create());
+    let statuses = [replies.0, replies.1, replies.2, replies.3, replies.4, replies.5].map(|reply| reply.status);
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+    assert_eq!(idp.count("select count(*) from stream").await, 1);
 }

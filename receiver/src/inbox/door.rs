@@ -1,7 +1,6 @@
 //! [`Inbox`]: the one thing that the push endpoint and the poll loop call.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::PgPool;
 use ssf_common::clock::Timestamp;
@@ -133,8 +132,6 @@ impl Inbox {
 /// A batch is a statement with this many rows at most.
 const MAX_BATCH: usize = 256;
 /// More than this many waiting SETs are answered with 503.
-/// Under load an acknowledgement comes this much later, and each costs a fraction of a commit.
-const PAUSE_WHEN_BUSY: Duration = Duration::from_millis(1);
 const MAX_WAITING: usize = 4_096;
 const KEPT_REFUSALS: i64 = 1_000;
 const TRIM_EVERY: i64 = 64;

@@ -14,7 +14,7 @@ use ssf_common::id::Txn;
 use super::ApiState;
 use super::auth::Caller;
 use super::error::ApiError;
-use super::streams::json_body;
+use super::streams::{json, json_body};
 use crate::client::{ClientKey, Scope};
 use crate::delivery::store::progress::{DeliveryProgress, of_event};
 use crate::issuer::IssuerId;
@@ -150,7 +150,7 @@ impl HandedIn {
         }
         // an array is read as one, so that its error names the place
         let is_array = body.trim_ascii_start().first() == Some(&b'[');
-        if is_array { json_body(body).map(Self::Many) } else { json_body(body).map(|draft| Self::One(Box::new(draft))) }
+        if is_array { json(body).map(Self::Many) } else { json_body(body).map(|draft| Self::One(Box::new(draft))) }
     }
 
     fn check(self, state: &ApiState, issuer: IssuerId) -> Result<(bool, Vec<NewEvent>), ApiError> {

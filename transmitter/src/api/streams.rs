@@ -150,6 +150,15 @@ pub(super) async fn own(
 /// A JSON body; a caller may have forgotten the content type. The error names the place, and a missing member, but
 /// quotes nothing.
 pub(super) fn json_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // serde would read an array as the members in their order
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ApiError::invalid("the body must be a JSON object"));
+    }
+    json(body)
+}
+
+/// The same for any JSON.
+pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| {
         let place = format!("line {} column {}", error.line(), error.column());
         let said = error.to_string();

@@ -127,4 +127,4 @@ fn cluster_dir(settings: &Settings) -> PathBuf {
 }
 
 const CLOSING: std::time::Duration = std::time::Duration::from_secs(5);
-const DATABASE: &str = "ssf_transmitter";
+pub(super) const DATABASE: &str = "ssf_transmitter";

@@ -13,9 +13,12 @@ use super::say;
 /// The decision.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  ssf-transmitter emit session-revoked --subject '{\"format\":\"opaque\",\"id\":\"session-1\"}'
-  ssf-transmitter emit revalidate --subject '{\"format\":\"iss_sub\",\"iss\":\"https://idp.example\",\"sub\":\"u1\"}'
-  ssf-transmitter emit credential-change --subject '{\"format\":\"email\",\"email\":\"a@example.com\"}' \\
+  ssf-transmitter emit session-revoked \\
+      --subject '{\"format\":\"opaque\",\"id\":\"session-1\"}'
+  ssf-transmitter emit revalidate \\
+      --subject '{\"format\":\"iss_sub\",\"iss\":\"https://idp.example\",\"sub\":\"u1\"}'
+  ssf-transmitter emit credential-change \\
+      --subject '{\"format\":\"email\",\"email\":\"a@example.com\"}' \\
       --member credential_type=password --member change_type=update")]
 pub(super) struct Emit {
     /// Short name (session-revoked, revalidate, account-disabled, …) or URI.
@@ -41,6 +44,12 @@ pub(super) struct Emit {
 pub(super) async fn run(settings: &Settings, emit: Emit) -> anyhow::Result<()> {
     let env = Env::system();
     let draft = emit.draft()?;
+    if settings.is_embedded() && !settings.data_file("postgres").exists() {
+        anyhow::bail!(
+            "there is no transmitter under {}; run this where `serve` runs, or set data.dir or database.url",
+            settings.data.dir.display()
+        );
+    }
     let database = Database::visit(settings).await?;
     let done = work(settings, &database, draft, &env).await;
     database.close().await;

@@ -31,6 +31,10 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     let transmitter = Arc::new(Transmitter::open(&settings, sealing, env.clone(), database.pool.clone()).await?);
     let producer = first_producer(&settings, &transmitter, &database, &env).await?;
+    for other in admin::other_issuers(&database.pool, &transmitter.issuer).await? {
+        tracing::warn!(issuer = %transmitter.issuer.url, other = %other, "the database has clients of another issuer, which is not served by this process; is issuer.url right?");
+    }
+    warn_of_other_port(&settings);
     transmitter.spawn_workers(&shutdown);
     let address = listener.local_addr().context("the listener has no address")?;
     say(&greeting(&settings, &address.to_string(), &database, producer.as_deref()))?;
@@ -67,14 +71,26 @@ async fn first_producer(
     Ok(file.exists().then(|| file.display().to_string()))
 }
 
+/// A loopback issuer is where we listen; with one changed and not the other, nobody finds us.
+fn warn_of_other_port(settings: &Settings) {
+    let port = settings.server.listen.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let issuer = settings.issuer.url.as_str().parse::<url::Url>().ok().and_then(|url| url.port_or_known_default());
+    if settings.is_development() && port.is_some() && port != issuer {
+        tracing::warn!(server.listen = settings.server.listen, issuer.url = %settings.issuer.url, "server.listen and issuer.url name different ports; receivers will look for us at the issuer's: set issuer.url too");
+    }
+}
+
 fn greeting(settings: &Settings, address: &str, database: &Database, producer: Option<&str>) -> String {
     let issuer = &settings.issuer.url;
     let mut lines = vec![format!("ssf-transmitter listens on http://{address} as issuer {issuer}")];
     match &database.cluster {
-        Some(cluster) => lines.push(format!(
-            "data: a private PostgreSQL cluster in {}, kept over restarts",
-            cluster.location().display()
-        )),
+        Some(cluster) => {
+            let location = cluster.location().display();
+            lines.push(format!(
+                "data: a private PostgreSQL cluster in {location}, kept over restarts; look into it with"
+            ));
+            lines.push(format!("  psql '{}'", cluster.url(super::database::DATABASE)));
+        }
         None => lines.push(format!("data: the configured server, schema {}", settings.database.schema)),
     }
     if settings.is_development() {

@@ -11,7 +11,7 @@ use super::say;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Lists the streams of all receivers.
+    /// Lists the streams of all receivers: status, what waits, what went wrong.
     List {
         /// As JSON, one object per line.
         #[arg(long)]
@@ -35,18 +35,36 @@ async fn work(settings: &Settings, database: &Database, as_json: bool, env: &Env
     if streams.is_empty() && !as_json {
         return Ok("there are no streams; receivers create them".to_owned());
     }
-    let lines = streams.iter().map(|stream| {
+    let now = env.now();
+    let lines = streams.iter().map(|listed| {
+        let stream = &listed.stream;
         let client = clients.iter().find(|listed| listed.client.key == stream.client);
         let client = client.map_or("(removed)", |listed| listed.client.client_id.as_str());
-        let endpoint = stream.wanted.endpoint_url.as_deref().unwrap_or("-");
+        let method = stream.wanted.method.as_str();
         if as_json {
             return json!({
-                "stream_id": stream.key, "client_id": client, "status": stream.status, "delivery_method": stream.wanted.method.as_str(),
-                "endpoint_url": stream.wanted.endpoint_url, "events_delivered": stream.wanted.events_delivered, "created_at": stream.created_at,
+                "stream_id": stream.key, "client_id": client, "status": stream.status, "delivery_method": method,
+                "endpoint_url": stream.wanted.endpoint_url, "events_delivered": stream.wanted.events_delivered,
+                "created_at": stream.created_at, "waiting": listed.waiting, "oldest_decision": listed.oldest_decision,
+                "failures": listed.failures, "trouble": listed.trouble, "last_success_at": listed.last_success_at,
+                "dead_letters": listed.dead_letters,
             })
             .to_string();
         }
-        format!("{}  {:<20} {:<8} {:<4} {} event types  {endpoint}", stream.key, client, stream.status.as_str(), stream.wanted.method.as_str(), stream.wanted.events_delivered.len())
+        let oldest =
+            listed.oldest_decision.map_or(String::new(), |at| format!(" (oldest {} s)", now.since(at).as_secs()));
+        let trouble = listed
+            .trouble
+            .as_ref()
+            .map_or(String::new(), |trouble| format!("  TROUBLE: {trouble}, {} times", listed.failures));
+        format!(
+            "{}  {client:<20} {:<8} {method:<4} waiting {}{oldest}  dead letters {}  {}{trouble}",
+            stream.key,
+            stream.status.as_str(),
+            listed.waiting,
+            listed.dead_letters,
+            stream.wanted.endpoint_url.as_deref().unwrap_or("-"),
+        )
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }

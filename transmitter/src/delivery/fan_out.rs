@@ -37,8 +37,12 @@ impl FanOut {
             return None;
         }
         let event_type = EventType::from_uri(&recorded.event_type, &self.vocabulary);
-        let Recorded { subject, payload, occurred_at, .. } = recorded;
-        crate::outbox::objection(event_type, subject, payload, *occurred_at).map(|why| why.to_string())
+        let (Some(subject), Some(payload)) = (&recorded.subject, &recorded.payload) else {
+            return Some(
+                "the subject or the payload is nested too deeply or has a number that is too large".to_owned(),
+            );
+        };
+        crate::outbox::objection(event_type, subject, payload, recorded.occurred_at).map(|why| why.to_string())
     }
 
     fn ring(&self, deliveries: &[Planned], streams: &[Subscription]) {
@@ -152,8 +156,8 @@ mod tests {
             issuer: IssuerId(uuid::Uuid::nil()),
             stream: None,
             event_type: "urn:a".into(),
-            subject: json!({}),
-            payload: json!({}),
+            subject: Some(json!({})),
+            payload: Some(json!({})),
             order_key,
             lane,
             checked: true,

@@ -1,5 +1,6 @@
 //! The settler: what came of sending becomes durable, many outcomes in one statement.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,15 +35,16 @@ pub struct Settler(Arc<Batcher<Settlement, (), sqlx::Error>>);
 impl Settler {
     /// Must be called inside a tokio runtime.
     pub fn new(pool: PgPool, env: Env, backoff: Backoff) -> Self {
+        let failing = Arc::new(tokio::sync::Mutex::new(BTreeSet::new()));
         Self(Arc::new(Batcher::with_pause(
             MAX_BATCH,
             MAX_WAITING,
             PAUSE_WHEN_BUSY,
             move |settlements: Vec<Settlement>| {
-                let (pool, env) = (pool.clone(), env.clone());
+                let (pool, env, failing) = (pool.clone(), env.clone(), Arc::clone(&failing));
                 async move {
                     let answers = vec![(); settlements.len()];
-                    settle(&pool, &env, backoff, settlements).await?;
+                    settle(&pool, &env, backoff, settlements, &mut *failing.lock().await).await?;
                     Ok(answers)
                 }
             },
@@ -65,10 +67,18 @@ impl std::fmt::Debug for Settler {
     }
 }
 
-async fn settle(pool: &PgPool, env: &Env, backoff: Backoff, settlements: Vec<Settlement>) -> sqlx::Result<()> {
+/// `failing` are the streams whose breaker this process opened, so that it is said once when they answer again.
+async fn settle(
+    pool: &PgPool,
+    env: &Env,
+    backoff: Backoff,
+    settlements: Vec<Settlement>,
+    failing: &mut BTreeSet<StreamKey>,
+) -> sqlx::Result<()> {
     let mut finished = Vec::new();
     let mut postponed = Vec::new();
     let mut troubled: Vec<Troubled> = Vec::new();
+    let mut answered = BTreeSet::new();
     let mut conn = pool.acquire().await?;
     for settlement in settlements {
         let Settlement { id, stream, lease, attempts, taken_at, signed_at, sent_at, answered_at, outcome } = settlement;
@@ -87,19 +97,34 @@ async fn settle(pool: &PgPool, env: &Env, backoff: Backoff, settlements: Vec<Set
                 continue;
             }
         };
+        if sent_at.is_some() {
+            answered.insert(stream);
+        }
         finished.push(Finished { id, lease, refused, signed_at, sent_at, settled_at: answered_at });
     }
     if !postponed.is_empty() {
         troubled.sort_by_key(|trouble| trouble.stream);
         let mut tx = sqlx::Connection::begin(&mut *conn).await?;
         store::postpone(&mut tx, &postponed).await?;
+        let mut opened = Vec::new();
         for trouble in &troubled {
-            store::open_breaker(&mut tx, trouble).await?;
+            if store::open_breaker(&mut tx, trouble).await? == Some(1) {
+                opened.push(trouble);
+            }
         }
         tx.commit().await?;
+        for trouble in opened {
+            tracing::warn!(stream.id = %trouble.stream, trouble = trouble.trouble, "a receiver fails; its SETs are kept and it is tried again until it answers");
+            failing.insert(trouble.stream);
+        }
     }
     if !finished.is_empty() {
         store::finish(&mut conn, &finished).await?;
+        for stream in answered {
+            if failing.remove(&stream) {
+                tracing::info!(stream.id = %stream, "the receiver answers again");
+            }
+        }
     }
     Ok(())
 }

@@ -27,6 +27,17 @@ pub(crate) async fn ensure(
     Ok(Issuer { id, url: url.clone() })
 }
 
+/// The URLs of other issuers that have living clients.
+pub(crate) async fn others_with_clients(conn: &mut PgConnection, own: IssuerId) -> sqlx::Result<Vec<IssuerUrl>> {
+    sqlx::query_scalar!(
+        r#"select url as "url: IssuerUrl" from issuer i
+            where id <> $1 and exists (select 1 from client c where c.issuer_id = i.id and c.removed_at is null) order by url"#,
+        own as _,
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Brings the short names up to date: (name, URI, lane) each.
 pub(crate) async fn name_event_types(
     conn: &mut PgConnection,

@@ -19,9 +19,9 @@ pub struct Draft {
     #[serde(rename = "type")]
     event_type: String,
     subject: Value,
-    occurred_at: Option<Moment>,
-    txn: Option<Txn>,
-    lane: Option<Lane>,
+    occurred_at: Option<Value>,
+    txn: Option<Value>,
+    lane: Option<Value>,
     #[serde(flatten)]
     members: Map<String, Value>,
 }
@@ -31,13 +31,18 @@ impl Draft {
     /// whole second means its last instant, for a tie must not spare a session.
     pub fn check(self, issuer: IssuerId, vocabulary: &Vocabulary, env: &Env) -> Result<NewEvent, DraftError> {
         let now = env.now();
-        let event_type = EventType::from_name(&self.event_type, vocabulary).ok_or(DraftError::UnknownType)?;
+        let named = Some(&self.event_type).filter(|name| name.len() <= MAX_TYPE);
+        let named = named.and_then(|name| EventType::from_name(name, vocabulary));
+        let event_type = named.ok_or(DraftError::UnknownType)?;
         if matches!(event_type, EventType::Verification | EventType::StreamUpdated) {
             return Err(DraftError::ControlType);
         }
         let subject = Subject::parse(&self.subject)?;
         let mut members = self.members;
-        let occurred = self.occurred_at.or_else(|| stamped(&members));
+        let occurred_at =
+            self.occurred_at.map(|value| serde_json::from_value(value).map_err(|_| DraftError::OccurredAt));
+        let lane = self.lane.map(|value| serde_json::from_value(value).map_err(|_| DraftError::Lane)).transpose()?;
+        let occurred = occurred_at.transpose()?.or_else(|| stamped(&members));
         if [occurred, stamped(&members)].into_iter().flatten().any(|moment| is_ahead(moment, now)) {
             return Err(DraftError::InTheFuture);
         }
@@ -51,7 +56,7 @@ impl Draft {
             event_id,
             issuer,
             stream: None,
-            lane: self.lane.unwrap_or_else(|| Lane::of(&event.event_type)),
+            lane: lane.unwrap_or_else(|| Lane::of(&event.event_type)),
             event_type: event.event_type.uri(vocabulary).to_owned(),
             subject: subject.to_value(),
             txn: txn.unwrap_or_else(|| Txn(event_id.to_string())),
@@ -76,6 +81,12 @@ pub enum DraftError {
     /// The members are not those of the type.
     #[error("the event is not valid: {0}")]
     Event(#[from] EventError),
+    /// Not a time.
+    #[error("`occurred_at` must be RFC 3339 text, or seconds since 1970 as a number")]
+    OccurredAt,
+    /// Not a lane.
+    #[error("`lane` must be urgent, prompt or bulk")]
+    Lane,
     /// A receiver would not read its SET.
     #[error("the event is longer than {MAX_EVENT} bytes")]
     TooLarge,
@@ -138,7 +149,8 @@ fn check_size(subject: &Value, payload: &Value) -> Result<(), DraftError> {
     if length > MAX_EVENT { Err(DraftError::TooLarge) } else { Ok(()) }
 }
 
-fn check_txn(txn: Txn) -> Result<Txn, DraftError> {
+fn check_txn(txn: Value) -> Result<Txn, DraftError> {
+    let txn: Txn = serde_json::from_value(txn).map_err(|_| DraftError::Txn)?;
     let is_fit = (1..=MAX_TXN).contains(&txn.as_str().len()) && txn.as_str().bytes().all(|b| (0x20..0x7f).contains(&b));
     if is_fit { Ok(txn) } else { Err(DraftError::Txn) }
 }
@@ -147,6 +159,7 @@ const DEFAULT_REASON: &str = "decided by the identity provider";
 const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_mins(1);
 const MAX_TXN: usize = 255;
 const MAX_EVENT: usize = 32 * 1024;
+const MAX_TYPE: usize = 1_024;
 
 #[cfg(test)]
 mod tests {
@@ -202,6 +215,9 @@ mod tests {
             (json!({"type": "session-revoked", "subject": {"format": "email"}}), "`subject`"),
             (json!({"type": "credential-change", "subject": subject}), "the event"),
             (json!({"type": "session-revoked", "subject": subject, "txn": ""}), "`txn`"),
+            (json!({"type": "session-revoked", "subject": subject, "lane": "fast"}), "`lane`"),
+            (json!({"type": "session-revoked", "subject": subject, "occurred_at": -1}), "`occurred_at`"),
+            (json!({"type": format!("urn:{}", "x".repeat(2_000)), "subject": subject}), "`type`"),
             (json!({"type": "urn:x", "subject": subject, "blob": "x".repeat(40_000)}), "the event is longer"),
             (
                 json!({"type": "session-revoked", "subject": subject, "occurred_at": 1, "event_timestamp": 1_795_000_100}),

@@ -209,6 +209,9 @@ fn check_endpoint(text: &str, insecure: bool) -> Result<String, ConfigurationErr
     if !url.username().is_empty() || url.password().is_some() {
         return Err(ConfigurationError::Endpoint("must not carry a user name or password"));
     }
+    if url.fragment().is_some() {
+        return Err(ConfigurationError::Endpoint("must have no fragment"));
+    }
     match url.scheme() {
         "https" => {}
         "http" if insecure => {}
@@ -324,6 +327,7 @@ mod tests {
             "ftp://rp.example/",
             "not a url",
             "https://u:p@rp.example/",
+            "https://rp.example/#f",
             "https://rp.example/\0",
             " https://rp.example/",
         ];

@@ -60,13 +60,12 @@ pub(crate) async fn insert(
     max_streams: u32,
     authorization_sealed: Option<&[u8]>,
 ) -> sqlx::Result<bool> {
-    let has = sqlx::query_scalar!(
-        r#"with owner as (select id from client where id = $1 for update)
-           select count(s.id) as "count!" from owner left join stream s on s.client_id = owner.id"#,
-        stream.client as _,
-    )
-    .fetch_one(&mut *conn)
-    .await?;
+    // a statement of its own: the count must see what was committed while this waited
+    sqlx::query!("select id from client where id = $1 for update", stream.client as _).fetch_one(&mut *conn).await?;
+    let has =
+        sqlx::query_scalar!(r#"select count(*) as "count!" from stream where client_id = $1"#, stream.client as _)
+            .fetch_one(&mut *conn)
+            .await?;
     if has >= i64::from(max_streams) {
         return Ok(false);
     }
@@ -243,6 +242,32 @@ pub(crate) async fn take_verification(
     .fetch_optional(conn)
     .await?;
     Ok(Err(free_at.flatten().map_or(1, |at| at.since(now).as_millis().div_ceil(1_000).try_into().unwrap_or(1))))
+}
+
+/// How delivery to a stream goes.
+pub(crate) struct Health {
+    pub(crate) key: StreamKey,
+    pub(crate) failures: i32,
+    pub(crate) trouble: Option<String>,
+    pub(crate) last_success_at: Option<Timestamp>,
+    pub(crate) waiting: i64,
+    pub(crate) oldest_decision: Option<Timestamp>,
+    pub(crate) dead_letters: i64,
+}
+
+/// The health of all streams of an issuer.
+pub(crate) async fn health(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<Health>> {
+    sqlx::query_as!(
+        Health,
+        r#"select s.id as "key: StreamKey", coalesce(h.failures, 0) as "failures!", h.trouble as "trouble?", h.last_success_at as "last_success_at?",
+                  (select count(*) from delivery d where d.stream_id = s.id) as "waiting!",
+                  (select min(d.occurred_at) from delivery d where d.stream_id = s.id) as oldest_decision,
+                  (select count(*) from dead_letter l where l.stream_id = s.id) as "dead_letters!"
+             from stream s left join stream_health h on h.stream_id = s.id where s.issuer_id = $1"#,
+        issuer as _,
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// What fan-out must know of a stream.

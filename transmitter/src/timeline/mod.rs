@@ -8,7 +8,7 @@ pub(crate) mod store;
 use serde::Serialize;
 use ssf_common::clock::Timestamp;
 
-/// `GET /latency`: settled deliveries since a time.
+/// `GET /latency`: settled deliveries since a time, without control events.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LatencyReport {
     /// Deliveries settled from here on.

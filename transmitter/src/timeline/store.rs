@@ -22,6 +22,8 @@ pub(crate) async fn latency(
                       extract(epoch from settled_at - occurred_at)::float8 * 1000 as acknowledged
                  from delivery_history
                 where issuer_id = $1 and settled_at >= $2 and outcome = 'acknowledged'
+                  -- what a stream says about itself was decided by nobody
+                  and event_type not like 'https://schemas.openid.net/secevent/ssf/%'
            )
            select stream_id::text as "stream_id!", delivery_method as "delivery_method!", event_type as "event_type?", count(*) as "count!",
                   percentile_disc(array[0.5, 0.9, 0.99, 1]) within group (order by recorded) as recorded,

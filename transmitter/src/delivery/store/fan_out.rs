@@ -18,8 +18,10 @@ pub(crate) struct Recorded {
     pub(crate) issuer: IssuerId,
     pub(crate) stream: Option<StreamKey>,
     pub(crate) event_type: String,
-    pub(crate) subject: Value,
-    pub(crate) payload: Value,
+    /// `None` if it is deeper or its numbers are larger than we read.
+    pub(crate) subject: Option<Value>,
+    /// As `subject`.
+    pub(crate) payload: Option<Value>,
     pub(crate) order_key: i64,
     pub(crate) lane: Lane,
     pub(crate) checked: bool,
@@ -50,7 +52,7 @@ pub(crate) async fn take(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Ve
                                select o.seq from outbox o where o.order_key = h.order_key and o.seq < h.last order by o.seq offset 0
                            ) o)
            select o.seq, o.event_id as "event_id: EventId", o.issuer_id as "issuer: IssuerId", o.stream_id as "stream: StreamKey",
-                  o.event_type, o.subject, o.payload, o.order_key, o.lane, o.checked, o.occurred_at
+                  o.event_type, o.subject::text as "subject!", o.payload::text as "payload!", o.order_key, o.lane, o.checked, o.occurred_at
              from outbox o where o.seq = any (array(select seq from batch)) order by o.seq"#,
         limit,
     )
@@ -62,8 +64,9 @@ pub(crate) async fn take(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Ve
         issuer: row.issuer,
         stream: row.stream,
         event_type: row.event_type,
-        subject: row.subject,
-        payload: row.payload,
+        // one row that cannot be read must not hold up the others
+        subject: serde_json::from_str(&row.subject).ok(),
+        payload: serde_json::from_str(&row.payload).ok(),
         order_key: row.order_key,
         lane: Lane::from_number(row.lane),
         checked: row.checked,

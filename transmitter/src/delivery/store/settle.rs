@@ -107,23 +107,23 @@ pub(crate) async fn postpone(conn: &mut PgConnection, postponed: &[Postponed]) -
 }
 
 /// Opens the breaker of a stream, or opens it wider. A window of SETs that fail together counts once: an attempt that
-/// began before the last failure was recorded adds none.
-pub(crate) async fn open_breaker(conn: &mut PgConnection, troubled: &Troubled) -> sqlx::Result<()> {
-    sqlx::query!(
+/// began before the last failure was recorded adds none. Returns how many failures there are in a row now, if it counted.
+pub(crate) async fn open_breaker(conn: &mut PgConnection, troubled: &Troubled) -> sqlx::Result<Option<i32>> {
+    sqlx::query_scalar!(
         "insert into stream_health as h (stream_id, failures, retry_at, trouble, last_failure_at)
          select id, 1, $3, $2, $4 from stream where id = $1
          on conflict (stream_id) do update
             set failures = h.failures + 1, retry_at = excluded.retry_at, trouble = excluded.trouble, last_failure_at = excluded.last_failure_at
-          where h.last_failure_at is null or h.last_failure_at < $5 or h.failures = 0",
+          where h.last_failure_at is null or h.last_failure_at < $5 or h.failures = 0
+         returning failures",
         troubled.stream as _,
         troubled.trouble,
         troubled.retry_at as _,
         troubled.failed_at as _,
         troubled.taken_at as _,
     )
-    .execute(conn)
-    .await?;
-    Ok(())
+    .fetch_optional(conn)
+    .await
 }
 
 /// How often this stream has failed in a row.

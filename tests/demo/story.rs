@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use serde_json::Value;
 use ssf_common::clock::{Clock as _, SystemClock, Timestamp};
 use ssf_common::random::SeededRandom;
@@ -31,9 +31,14 @@ pub(crate) async fn tell(plan: &Plan) -> anyhow::Result<()> {
         road = Road::open(&parties, |step| steps.next(step)) => road?,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     };
-    tokio::select! {
-        told = act(plan, &mut road, &mut steps) => told?,
-        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    let told = tokio::select! {
+        told = act(plan, &mut road, &mut steps) => told,
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+    };
+    if told.is_err() {
+        // what went wrong is told, not what it did to the end
+        let _ = road.stop().await;
+        return told;
     }
     if plan.keep {
         steps.done();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 use ssf_harness::road::{Plan, Road};
 use tokio::time::{Instant, sleep};
 
@@ -43,6 +44,10 @@ async fn a_database_that_goes_away_costs_nothing_but_time() {
         assert_eq!(rp.received(&road.http, "").await.unwrap(), 3, "{}: what was refused was not recorded", rp.name);
     }
     road.stop().await.unwrap();
+    for rp in &road.receivers {
+        let gone = PgConnection::connect_with(&rp.database.options).await;
+        assert!(gone.is_err(), "{}: a stopped road leaves no database behind", rp.name);
+    }
 }
 
 async fn decide(road: &Road, number: usize) {

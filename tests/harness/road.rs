@@ -7,6 +7,8 @@
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -34,7 +36,8 @@ pub struct Road {
     pub receivers: Vec<RelyingParty>,
     /// May emit.
     pub producer_token: String,
-    // dropped last: processes end before their database and their files
+    // dropped last: processes end before their databases, these before their server and the files
+    databases: Databases,
     cluster: TestCluster,
     directory: Directory,
 }
@@ -82,7 +85,9 @@ impl Road {
         step("a private PostgreSQL, one database per party");
         let cluster =
             if plan.own_server { TestCluster::dedicated().await? } else { TestCluster::for_a_program().await? };
-        let database = cluster.scratch_database("transmitter").await?;
+        // the order of the fields: what fails below is cleared away like a whole road
+        let databases = Databases::default();
+        let database = databases.add(cluster.scratch_database("transmitter").await?);
         let issuer = format!("http://127.0.0.1:{}", free_port()?);
         let config = format!(
             "[server]\nlisten = \"{listen}\"\n[issuer]\nurl = \"{issuer}\"\nalgorithm = \"{algorithm}\"\n\
@@ -110,7 +115,7 @@ impl Road {
             step(&format!("{name}: registered at the transmitter, its receiver started"));
             let audience = format!("https://{name}.example");
             let credentials = client(&transmitter, &[&name, "--audience", &audience])?;
-            let database = cluster.scratch_database(&name.replace('-', "_")).await?;
+            let database = databases.add(cluster.scratch_database(&name.replace('-', "_")).await?);
             let base = format!("http://127.0.0.1:{}", free_port()?);
             let config = format!(
                 "[server]\nlisten = \"{listen}\"\npublic_url = \"{base}\"\n[database]\nurl = \"{url}\"\n[privacy]\nsubject_key = \"{key}\"\n{rest}\n\
@@ -126,7 +131,8 @@ impl Road {
             process.ready(&http).await?;
             receivers.push(RelyingParty { name, method, process, database });
         }
-        Ok(Self { http, issuer, transmitter, second: None, receivers, producer_token, cluster, directory })
+        let second = None;
+        Ok(Self { http, issuer, transmitter, second, receivers, producer_token, databases, cluster, directory })
     }
 
     /// Waits until every receiver has a stream and has seen its verification event.
@@ -182,9 +188,9 @@ impl Road {
         lines.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
-    /// A further database on the same server.
+    /// A further database on the same server; it goes with the road.
     pub async fn scratch_database(&self, prefix: &str) -> anyhow::Result<ScratchDatabase> {
-        self.cluster.scratch_database(prefix).await
+        Ok(self.databases.add(self.cluster.scratch_database(prefix).await?))
     }
 
     /// Takes the PostgreSQL server away from everybody, or brings it back.
@@ -202,15 +208,19 @@ impl Road {
         self.cluster.server_pid()
     }
 
-    /// Stops everything in order: receivers, then the transmitter.
+    /// Stops everything in order, receivers, then the transmitter, and drops their databases, whoever did not end as it
+    /// should. The first trouble is told. A road that is dropped without it kills its processes and drops its
+    /// databases, too.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
+        let mut ended = Ok(());
         for receiver in &mut self.receivers {
-            orderly(&receiver.name, receiver.process.stop().await?)?;
+            ended = ended.and(orderly(&receiver.name, receiver.process.stop().await));
         }
         if let Some(second) = &mut self.second {
-            orderly("the second transmitter", second.stop().await?)?;
+            ended = ended.and(orderly("the second transmitter", second.stop().await));
         }
-        orderly("the transmitter", self.transmitter.stop().await?)
+        ended = ended.and(orderly("the transmitter", self.transmitter.stop().await));
+        ended.and(self.databases.remove().await)
     }
 }
 
@@ -297,8 +307,8 @@ fn client(transmitter: &Process, arguments: &[&str]) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(printed.trim())?)
 }
 
-fn orderly(name: &str, status: Option<std::process::ExitStatus>) -> anyhow::Result<()> {
-    match status {
+fn orderly(name: &str, status: anyhow::Result<Option<ExitStatus>>) -> anyhow::Result<()> {
+    match status? {
         Some(status) if !status.success() => bail!("{name} ended with {status}"),
         _ => Ok(()),
     }
@@ -308,6 +318,44 @@ fn secret() -> String {
     let mut bytes = [0; 32];
     SystemRandom.fill(&mut bytes);
     BASE64_STANDARD.encode(bytes)
+}
+
+/// The databases of a road: a server that is not ours keeps none of them, however the road ends.
+#[derive(Debug, Default)]
+struct Databases(Mutex<Vec<ScratchDatabase>>);
+
+impl Databases {
+    fn add(&self, database: ScratchDatabase) -> ScratchDatabase {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(database.clone());
+        database
+    }
+
+    /// Drops them all; the first trouble is told.
+    async fn remove(&self) -> anyhow::Result<()> {
+        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut removed = Ok(());
+        for database in all {
+            removed = removed.and(database.remove().await);
+        }
+        removed
+    }
+}
+
+impl Drop for Databases {
+    /// For a road that failed half-way or was interrupted: a thread, because whoever drops it may be a runtime.
+    fn drop(&mut self) {
+        if self.0.get_mut().is_ok_and(|left| left.is_empty()) {
+            return;
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                if let Ok(runtime) = runtime {
+                    let _ = runtime.block_on(async { tokio::time::timeout(PATIENCE, self.remove()).await });
+                }
+            });
+        });
+    }
 }
 
 /// A directory for configurations and logs that goes with its owner.
@@ -333,3 +381,25 @@ impl Drop for Directory {
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_database_of_a_road_outlives_it_whether_it_was_stopped_or_failed() {
+        let cluster = TestCluster::shared().await;
+        let stopped = Databases::default();
+        let database = stopped.add(cluster.scratch_database("stopped").await.unwrap());
+        stopped.remove().await.unwrap();
+        assert!(PgConnection::connect_with(&database.options).await.is_err());
+
+        let failed = Databases::default();
+        let database = failed.add(cluster.scratch_database("failed").await.unwrap());
+        let _still_connected = PgConnection::connect_with(&database.options).await.unwrap();
+        drop(failed);
+        assert!(PgConnection::connect_with(&database.options).await.is_err());
+    }
+}

@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 use axum::Json;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
 use axum::serve::ListenerExt as _;
-use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -64,8 +66,8 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown) -
 }
 
 /// Puts the layers around the routes that keep a handler's trouble small: a body above `body_limit` bytes is a 413, a
-/// panic is a 500 without details, an unknown path is a 404 and a wrong method a 405, all as JSON. To be called last,
-/// on a router that has no fallback of its own.
+/// panic is a 500 without details, an unknown path is a 404 and a wrong method a 405, all as JSON; a 413 that a route
+/// words itself, as JSON, is left alone. To be called last, on a router that has no fallback of its own.
 pub fn with_hygiene(router: Router, body_limit: usize) -> Router {
     router
         .fallback(|| async { error_reply(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path") })
@@ -74,6 +76,7 @@ pub fn with_hygiene(router: Router, body_limit: usize) -> Router {
         })
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(body_limit))
+        .layer(map_response(in_json_if_too_large))
         .layer(CatchPanicLayer::custom(after_a_panic))
 }
 
@@ -89,6 +92,16 @@ pub struct ErrorBody {
 /// An answer with an [`ErrorBody`].
 pub fn error_reply(status: StatusCode, code: &str, description: &str) -> Response {
     (status, Json(ErrorBody { error: code.to_owned(), error_description: description.to_owned() })).into_response()
+}
+
+/// The limit's layer and axum's extractors answer in plain text; a route that refuses a long body itself does so in JSON.
+async fn in_json_if_too_large(response: Response) -> Response {
+    let is_json = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.starts_with("application/json"));
+    let is_worded = response.headers().get(CONTENT_TYPE).is_some_and(is_json);
+    if response.status() != StatusCode::PAYLOAD_TOO_LARGE || is_worded {
+        return response;
+    }
+    error_reply(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is longer than this service reads")
 }
 
 /// The panic's own message went to the log through the panic hook; the client learns nothing of it.
@@ -134,7 +147,15 @@ mod tests {
         async fn panics() {
             panic!("a secret of the house")
         }
-        let routes = Router::new().route("/panic", get(panics)).route("/echo", post(|body: String| async { body }));
+        async fn words_it_itself() -> Response {
+            error_reply(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "in the words of the route")
+        }
+        let echo = || post(|body: String| async { body });
+        let routes = Router::new()
+            .route("/panic", get(panics))
+            .route("/echo", echo())
+            .route("/narrow", echo().layer(DefaultBodyLimit::max(8)))
+            .route("/door", post(words_it_itself));
         let (address, shutdown) = start(with_hygiene(routes, 16)).await;
         let client = reqwest::Client::new();
         let mut seen = Vec::new();
@@ -144,14 +165,19 @@ mod tests {
             client.get(format!("http://{address}/echo")),
             client.post(format!("http://{address}/echo")).body("x".repeat(17)),
             client.post(format!("http://{address}/echo")).body("x".repeat(16)),
+            client.post(format!("http://{address}/narrow")).body("x".repeat(9)),
+            client.post(format!("http://{address}/door")).body("x"),
         ] {
             let response = request.send().await.unwrap();
             let status = response.status().as_u16();
             seen.push((status, response.text().await.unwrap()));
         }
         let codes: Vec<u16> = seen.iter().map(|(status, _)| *status).collect();
-        assert_eq!(codes, [500, 404, 405, 413, 200]);
+        assert_eq!(codes, [500, 404, 405, 413, 200, 413, 413]);
         assert_eq!(seen[0].1, r#"{"error":"server_error","error_description":"the request could not be handled"}"#);
+        let too_large = r#"{"error":"too_large","error_description":"the body is longer than this service reads"}"#;
+        assert_eq!((seen[3].1.as_str(), seen[5].1.as_str()), (too_large, too_large));
+        assert!(seen[6].1.contains("in the words of the route"), "{}", seen[6].1);
         shutdown.begin();
         shutdown.wait().await;
     }

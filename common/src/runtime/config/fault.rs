@@ -26,6 +26,17 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
+    /// A variable that is almost one of the service's.
+    #[error(
+        "the variable {variable} is not read; write {instead} instead (two underscores after the service and after each \
+         section), or unset it"
+    )]
+    LostVariable {
+        /// As it is written.
+        variable: String,
+        /// As it is probably meant.
+        instead: String,
+    },
     /// A key or a value is wrong; the sentence says which, where and what to do.
     #[error("{0}")]
     Setting(String),

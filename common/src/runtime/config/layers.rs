@@ -39,6 +39,31 @@ impl Layers {
         format!("SSF_{}__", self.name.to_uppercase().replace('-', "_"))
     }
 
+    /// A variable with one underscore too few would be ignored, and its writer would believe that it is in force.
+    fn refuse_lost_variables(&self) -> Result<(), ConfigError> {
+        let prefix = self.prefix();
+        let near = prefix.strip_suffix('_').unwrap_or(&prefix);
+        let lost = self.environment.iter().find_map(|(name, _)| {
+            let rest = name.strip_prefix(near).filter(|rest| !rest.starts_with('_') && *rest != COMPILE_TIME)?;
+            Some((name.clone(), rest))
+        });
+        let Some((variable, rest)) = lost else { return Ok(()) };
+        Err(ConfigError::LostVariable { variable, instead: format!("{prefix}{}", self.spelling(rest)) })
+    }
+
+    /// How the key that `written` seems to mean is spelled after the prefix: as a setting with a default, else with the
+    /// first word as the section.
+    fn spelling(&self, written: &str) -> String {
+        let plain = |text: &str| text.split('_').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_");
+        let defaults = toml::from_str(self.defaults).unwrap_or_default();
+        let known = leaves("", &defaults).into_iter().find(|known| plain(known) == plain(written));
+        known.unwrap_or_else(
+            || {
+                if written.contains("__") { written.to_owned() } else { written.replacen('_', "__", 1) }
+            },
+        )
+    }
+
     /// The file that is read, if any.
     fn settings_file(&self) -> Result<Option<PathBuf>, ConfigError> {
         match &self.file {
@@ -70,8 +95,10 @@ impl Layers {
     }
 }
 
-/// Reads the settings. Unknown keys, missing keys and values of the wrong kind are one-sentence errors.
+/// Reads the settings. Unknown keys, missing keys, values of the wrong kind and variables that are almost ours are
+/// one-sentence errors.
 pub fn load<T: DeserializeOwned>(layers: &Layers) -> Result<T, ConfigError> {
+    layers.refuse_lost_variables()?;
     let figment = layers.figment()?;
     figment.extract().map_err(|error| ConfigError::of(error, &figment, layers))
 }
@@ -80,6 +107,18 @@ pub fn load<T: DeserializeOwned>(layers: &Layers) -> Result<T, ConfigError> {
 /// way they are read.
 pub fn effective<T: Serialize>(settings: &T) -> Result<String, ConfigError> {
     toml::to_string(settings).map_err(ConfigError::Print)
+}
+
+/// The keys of a table as variables spell them: `SERVER__LISTEN`.
+fn leaves(above: &str, table: &toml::Table) -> Vec<String> {
+    let below = |(key, value): (&String, &toml::Value)| {
+        let path = format!("{above}{}", key.to_uppercase());
+        match value {
+            toml::Value::Table(inner) => leaves(&format!("{path}__"), inner),
+            _ => vec![path],
+        }
+    };
+    table.iter().flat_map(below).collect()
 }
 
 fn check_readable(path: &Path) -> Result<(), ConfigError> {
@@ -159,6 +198,9 @@ fn looks_like(text: String) -> Value {
         _ => parsed,
     }
 }
+
+/// `SSF_<NAME>_SCHEMA_URL` is the database that the compiler asks, no setting.
+const COMPILE_TIME: &str = "SCHEMA_URL";
 
 #[cfg(test)]
 mod tests {
@@ -258,6 +300,27 @@ mod tests {
         let overrides = vec![pair("sevrer.listen", "x")];
         let error = load::<Settings>(&Layers { overrides, ..layers() }).unwrap_err().to_string();
         insta::assert_snapshot!(error, @r"sevrer (on the command line) is not a setting; remove it or correct its name (known here: server)");
+    }
+
+    #[test]
+    fn a_variable_with_an_underscore_too_few_is_refused_with_the_right_spelling() {
+        let sentence = |name: &str| {
+            let environment = vec![pair("SSF_SAMPLE__SERVER__LISTEN", "env"), pair(name, "a secret")];
+            load::<Settings>(&Layers { environment, ..layers() }).unwrap_err().to_string()
+        };
+        insta::assert_snapshot!(sentence("SSF_SAMPLE_SERVER_LISTEN"), @"the variable SSF_SAMPLE_SERVER_LISTEN is not read; write SSF_SAMPLE__SERVER__LISTEN instead (two underscores after the service and after each section), or unset it");
+        for (written, right) in [
+            ("SSF_SAMPLE_SERVER__LISTEN", "SSF_SAMPLE__SERVER__LISTEN"),
+            ("SSF_SAMPLE_SERVER_BODY_LIMIT", "SSF_SAMPLE__SERVER__BODY_LIMIT"),
+            ("SSF_SAMPLE_SERVER_TOKEN", "SSF_SAMPLE__SERVER__TOKEN"),
+            ("SSF_SAMPLE_UPSTREAMS__IDP__CLIENT_ID", "SSF_SAMPLE__UPSTREAMS__IDP__CLIENT_ID"),
+        ] {
+            let sentence = sentence(written);
+            assert!(sentence.starts_with(&format!("the variable {written} ")), "{sentence}");
+            assert!(sentence.contains(&format!(" {right} ")) && !sentence.contains("secret"), "{sentence}");
+        }
+        let others = ["SSF_SAMPLE_SCHEMA_URL", "SSF_SAMPLER_SERVER", "SSF_SAMPLE"].map(|name| pair(name, "x"));
+        assert!(load::<Settings>(&Layers { environment: others.into(), ..layers() }).is_ok());
     }
 
     #[test]

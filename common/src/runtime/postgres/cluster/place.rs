@@ -46,9 +46,24 @@ impl Place {
         let near = root.join("run");
         let fits = near.as_os_str().len() + SOCKET_NAME.len() <= LONGEST_SOCKET_PATH;
         let socket_dir = if fits { near } else { PathBuf::from(format!("/tmp/ssf-{name}")) };
-        private_dir(&socket_dir, account)?;
         let place = Self { data, socket_dir, log: root.join("postgres.log"), lock: root.join("lock"), root };
+        place.open_socket_dir(account)?;
         Ok((place, account))
+    }
+
+    /// The directory of the socket. The owner asks for it again once it is the owner: until then, the one before may have
+    /// [left](Self::leave_socket_dir).
+    pub(super) fn open_socket_dir(&self, account: Account) -> Result<(), ClusterError> {
+        private_dir(&self.socket_dir, account)
+    }
+
+    /// Removes a socket directory that lies outside the cluster's own, once the server has left it empty: nobody else
+    /// would.
+    pub(super) fn leave_socket_dir(&self) {
+        if !self.socket_dir.starts_with(&self.root) {
+            // what is not empty stays: a server that was killed left its socket there
+            let _ = std::fs::remove_dir(&self.socket_dir);
+        }
     }
 
     /// An empty directory for `initdb`, beside the data; what an interrupted one left behind is swept away.

@@ -116,6 +116,7 @@ impl Cluster {
     fn start_now(options: &ClusterOptions) -> Result<Self, ClusterError> {
         let (place, account) = Place::settle(&options.data_dir)?;
         let ownership = Ownership::take(&place)?;
+        place.open_socket_dir(account)?;
         let installation = Installation::find(options.bin_dir.as_deref(), &place.data)?;
         Postmaster::outlive(&place.data)?;
         let launch = Launch { installation, place: place.clone(), account };
@@ -147,6 +148,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if let Some(supervisor) = &self.supervisor {
             supervisor.stop();
+            self.place.leave_socket_dir();
         }
     }
 }

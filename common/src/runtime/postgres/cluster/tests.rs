@@ -59,6 +59,23 @@ async fn a_cluster_keeps_its_data_over_a_restart_has_one_owner_and_can_be_attach
     a_killed_server_comes_back(&cluster).await;
 }
 
+#[tokio::test]
+async fn a_socket_that_lies_elsewhere_because_the_path_is_long_leaves_no_directory_behind() {
+    let scratch = Scratch::new(&"long".repeat(25));
+    let cluster = Cluster::start(ClusterOptions::new(&scratch.0)).await.unwrap();
+    let options = cluster.options("postgres");
+    let socket_dir = options.get_socket().unwrap().clone();
+    assert!(socket_dir.is_dir() && !socket_dir.starts_with(&scratch.0), "{}", socket_dir.display());
+    PgConnection::connect_with(&options).await.unwrap();
+    cluster.stop().await;
+    assert!(!socket_dir.exists(), "{}", socket_dir.display());
+
+    let again = Cluster::start(ClusterOptions::new(&scratch.0)).await.unwrap();
+    PgConnection::connect_with(&again.options("postgres")).await.unwrap();
+    drop(again);
+    assert!(!socket_dir.exists(), "{}", socket_dir.display());
+}
+
 fn attached_options(scratch: &Scratch) -> sqlx::postgres::PgConnectOptions {
     sqlx::postgres::PgConnectOptions::new_without_pgpass().socket(scratch.0.join("run")).username("postgres")
 }

@@ -17,8 +17,8 @@ pub(crate) struct Warnings {
 impl Warnings {
     pub(crate) fn listen() -> Self {
         let heard = Arc::<Mutex<Vec<String>>>::default();
-        let _guard = tracing::subscriber::set_default(Listener(Arc::clone(&heard)));
-        Self { heard, _guard }
+        let guard = tracing::subscriber::set_default(Listener(Arc::clone(&heard)));
+        Self { heard, _guard: guard }
     }
 
     /// Whether something was said with all of these words in it.

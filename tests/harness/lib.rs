@@ -6,6 +6,7 @@ pub mod binaries;
 pub mod cluster;
 pub mod idp;
 pub mod processes;
+pub mod relying_party;
 pub mod road;
 pub mod sink;
 

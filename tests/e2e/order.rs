@@ -140,7 +140,7 @@ fn process(idp: &Idp, name: &str, directory: &std::path::Path) -> Process {
     let config = format!(
         "server.listen = \"127.0.0.1:{port}\"\nissuer = {{ url = \"{}\", algorithm = \"ES256\" }}\n\
          database = {{ url = \"{}\", max_connections = 6 }}\nkeys.sealing_key = \"{SEALING_KEY}\"\n\
-         push = {{ retry_first = \"20ms\", retry_ceiling = \"100ms\" }}\nlog.filter = \"warn\"\n",
+         push = {{ window = 16, retry_first = \"20ms\", retry_ceiling = \"100ms\" }}\nlog.filter = \"warn\"\n",
         idp.issuer, idp.database.url
     );
     let base = format!("http://127.0.0.1:{port}");

@@ -314,7 +314,8 @@ pub fn claims(set: &str) -> Value {
 static TEMPLATE: OnceCell<ScratchDatabase> = OnceCell::const_new();
 
 /// Defaults may be tuned; the stories say by these when something happens.
-const STEADY: [(&str, &str); 7] = [
+const STEADY: [(&str, &str); 8] = [
+    ("push.window", "16"),
     ("issuer.algorithm", "ES256"),
     ("push.timeout", "10s"),
     ("push.lease", "30s"),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sqlx::PgPool;
-use ssf_common::event::{Event, EventType, StreamStatus, Vocabulary};
+use ssf_common::event::{EventType, StreamStatus, Vocabulary};
 use ssf_common::protocol::DeliveryMethod;
 use ssf_common::runtime::Env;
 use ssf_common::runtime::worker::{Wake, Worker};
@@ -124,16 +124,6 @@ fn promoted(batch: &[Recorded]) -> Vec<Lane> {
         .collect();
     lanes.reverse();
     lanes
-}
-
-/// Whether this stored event still reads as an event; for callers that build SETs.
-pub(super) fn read(
-    event_type: &str,
-    payload: &serde_json::Value,
-    occurred_at: ssf_common::clock::Timestamp,
-    vocabulary: &Vocabulary,
-) -> Option<Event> {
-    crate::outbox::outgoing(EventType::from_uri(event_type, vocabulary), payload, occurred_at).ok()
 }
 
 const BATCH: i64 = 500;

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use ssf_common::clock::Timestamp;
-use ssf_common::event::Vocabulary;
+use ssf_common::event::{EventType, Vocabulary};
 use ssf_common::id::Jti;
 use ssf_common::jwks::Algorithm;
 use ssf_common::set::{Audience, Claims, Timeline, sign};
 use ssf_common::subject::Subject;
 
 use super::Taken;
-use super::fan_out::read;
 use crate::issuer::{Issuer, IssuerId};
 use crate::keys::{KeyRing, SealingKey};
+use crate::outbox::outgoing;
 
 /// An issuer with its keys.
 #[derive(Debug)]
@@ -81,6 +81,7 @@ impl Desk {
         let signatory = self.signatories.get(&taken.issuer).ok_or(Unsendable::NoKey)?;
         let algorithm: Algorithm = taken.algorithm.parse().map_err(|_| Unsendable::NoKey)?;
         let key = signatory.ring.signer(algorithm).ok_or(Unsendable::NoKey)?;
+        let event_type = EventType::from_uri(&taken.event_type, &self.vocabulary);
         let claims = Claims {
             iss: signatory.issuer.url.clone(),
             aud: Audience(taken.audience.clone()),
@@ -89,8 +90,7 @@ impl Desk {
             txn: Some(taken.txn.as_str().into()),
             toe: None,
             sub_id: Subject::parse(&taken.subject).map_err(|_| Unsendable::Malformed)?,
-            event: read(&taken.event_type, &taken.payload, taken.occurred_at, &self.vocabulary)
-                .ok_or(Unsendable::Malformed)?,
+            event: outgoing(event_type, &taken.payload, taken.occurred_at).map_err(|_| Unsendable::Malformed)?,
             timeline: Some(Timeline {
                 occurred: taken.occurred_at,
                 recorded: taken.recorded_at,

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use ssf_common::clock::Timestamp;
-use ssf_common::event::{Detail, Event, EventError, EventType, LocalizedText, Vocabulary};
+use ssf_common::event::{Event, EventError, EventType, LocalizedText, Vocabulary};
 use ssf_common::id::Txn;
 use ssf_common::moment::Moment;
 use ssf_common::runtime::Env;
@@ -131,8 +131,7 @@ pub(crate) fn objection(
 pub(crate) fn outgoing(event_type: EventType, payload: &Value, occurred_at: Timestamp) -> Result<Event, EventError> {
     let mut members = payload.as_object().cloned().unwrap_or_default();
     complete(&mut members, &event_type, occurred_at);
-    let event = Event::parse(event_type, &Value::Object(members))?;
-    Ok(if matches!(event.detail, Detail::Other(_)) { event } else { event.with_whole_second_timestamp() })
+    Ok(Event::parse(event_type, &Value::Object(members))?.with_whole_second_timestamp())
 }
 
 fn stamped(members: &Map<String, Value>) -> Option<Moment> {

@@ -1,14 +1,10 @@
-//! What an operator does to a transmitter's database without HTTP: clients and a look at the streams.
-//!
-//! The command line calls these; so do tests and the demo's preparations.
+//! Clients: adding, listing and removing receivers and producers.
 
 use sqlx::PgPool;
-use ssf_common::id::IssuerUrl;
 use ssf_common::runtime::Env;
 
 use crate::client::{Client, ClientId, ClientKey, Digest, Scope, Scopes, store};
-use crate::issuer::{Issuer, IssuerId};
-use crate::stream::Stream;
+use crate::issuer::Issuer;
 
 /// A client to be added.
 #[derive(Clone, Debug)]
@@ -64,12 +60,6 @@ pub struct Credentials {
     pub secret: Option<secrecy::SecretString>,
     /// A static bearer token.
     pub token: Option<secrecy::SecretString>,
-}
-
-/// Makes sure the issuer has a row, so that clients can be added before the first start.
-pub async fn ensure_issuer(pool: &PgPool, url: &IssuerUrl, env: &Env) -> sqlx::Result<Issuer> {
-    let now = env.now();
-    crate::issuer::store::ensure(&mut *pool.acquire().await?, url, IssuerId::new(now, &*env.random), now).await
 }
 
 /// Adds a client. `None` if a living one has this name.
@@ -137,49 +127,4 @@ pub async fn list_clients(pool: &PgPool, issuer: &Issuer) -> sqlx::Result<Vec<Li
         created_at: row.created_at,
     };
     Ok(listed.into_iter().map(show).collect())
-}
-
-/// A stream as a list shows it: its configuration, and how delivery to it goes.
-#[derive(Clone, Debug)]
-pub struct ListedStream {
-    /// The stream.
-    pub stream: Stream,
-    /// Failed attempts in a row; 0 when the receiver answers.
-    pub failures: i32,
-    /// What the receiver answered last, if it fails.
-    pub trouble: Option<String>,
-    /// The last acknowledgement over push.
-    pub last_success_at: Option<ssf_common::clock::Timestamp>,
-    /// SETs not yet settled.
-    pub waiting: i64,
-    /// The decision behind the oldest of them.
-    pub oldest_decision: Option<ssf_common::clock::Timestamp>,
-    /// SETs given up.
-    pub dead_letters: i64,
-}
-
-/// The streams of an issuer, oldest first.
-pub async fn list_streams(pool: &PgPool, issuer: &Issuer) -> sqlx::Result<Vec<ListedStream>> {
-    let mut conn = pool.acquire().await?;
-    let streams = crate::stream::store::all_of_issuer(&mut conn, issuer.id).await?;
-    let mut health = crate::stream::store::health(&mut conn, issuer.id).await?;
-    let listed = streams.into_iter().filter_map(|stream| {
-        let at = health.iter().position(|health| health.key == stream.key)?;
-        let health = health.swap_remove(at);
-        Some(ListedStream {
-            stream,
-            failures: health.failures,
-            trouble: health.trouble,
-            last_success_at: health.last_success_at,
-            waiting: health.waiting,
-            oldest_decision: health.oldest_decision,
-            dead_letters: health.dead_letters,
-        })
-    });
-    Ok(listed.collect())
-}
-
-/// The issuers that have clients here, beside this one: a sign that the service was started under another name.
-pub async fn other_issuers(pool: &PgPool, issuer: &Issuer) -> sqlx::Result<Vec<IssuerUrl>> {
-    crate::issuer::store::others_with_clients(&mut *pool.acquire().await?, issuer.id).await
 }

@@ -1,0 +1,11 @@
+//! What an operator does to a transmitter's database without HTTP: issuers, clients and a look at the streams.
+//!
+//! The command line calls these; so do tests and the demo's preparations.
+
+mod clients;
+mod issuers;
+mod streams;
+
+pub use clients::{Credentials, ListedClient, NewClient, add_client, list_clients, remove_client};
+pub use issuers::{ensure_issuer, other_issuers};
+pub use streams::{ListedStream, list_streams};

@@ -1,0 +1,46 @@
+//! Streams as an operator sees them: configuration and health.
+
+use sqlx::PgPool;
+
+use crate::issuer::Issuer;
+use crate::stream::Stream;
+
+/// A stream as a list shows it: its configuration, and how delivery to it goes.
+#[derive(Clone, Debug)]
+pub struct ListedStream {
+    /// The stream.
+    pub stream: Stream,
+    /// Failed attempts in a row; 0 when the receiver answers.
+    pub failures: i32,
+    /// What the receiver answered last, if it fails.
+    pub trouble: Option<String>,
+    /// The last acknowledgement over push.
+    pub last_success_at: Option<ssf_common::clock::Timestamp>,
+    /// SETs not yet settled.
+    pub waiting: i64,
+    /// The decision behind the oldest of them.
+    pub oldest_decision: Option<ssf_common::clock::Timestamp>,
+    /// SETs given up.
+    pub dead_letters: i64,
+}
+
+/// The streams of an issuer, oldest first.
+pub async fn list_streams(pool: &PgPool, issuer: &Issuer) -> sqlx::Result<Vec<ListedStream>> {
+    let mut conn = pool.acquire().await?;
+    let streams = crate::stream::store::all_of_issuer(&mut conn, issuer.id).await?;
+    let mut health = crate::stream::store::health(&mut conn, issuer.id).await?;
+    let listed = streams.into_iter().filter_map(|stream| {
+        let at = health.iter().position(|health| health.key == stream.key)?;
+        let health = health.swap_remove(at);
+        Some(ListedStream {
+            stream,
+            failures: health.failures,
+            trouble: health.trouble,
+            last_success_at: health.last_success_at,
+            waiting: health.waiting,
+            oldest_decision: health.oldest_decision,
+            dead_letters: health.dead_letters,
+        })
+    });
+    Ok(listed.collect())
+}

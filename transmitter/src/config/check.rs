@@ -1,0 +1,94 @@
+//! The settings checked against each other: whatever cannot work stops the start, by its key and with a remedy.
+
+use std::time::Duration;
+
+use ssf_common::runtime::config::ConfigError;
+use url::{Host, Url};
+
+use super::Settings;
+
+impl Settings {
+    pub(super) fn check(&self) -> Result<(), SettingsError> {
+        let wrong = |key, remedy| Err(SettingsError::Value { key, remedy });
+        if let Err(remedy) = check_issuer_url(self.issuer.url.as_str()) {
+            return wrong("issuer.url", remedy);
+        }
+        if !self.issuer.revalidate_uri.contains(':') {
+            return wrong("issuer.revalidate_uri", "must be an absolute URI");
+        }
+        if self.tokens.lifetime.duration() > Duration::from_hours(1) || self.tokens.lifetime.duration().is_zero() {
+            return wrong("tokens.lifetime", "must be more than 0 and at most 1h");
+        }
+        if self.push.window == 0 || self.push.max_in_flight < self.push.window {
+            return wrong("push.max_in_flight", "must be at least push.window, and push.window at least 1");
+        }
+        if self.push.lease.duration() <= self.push.timeout.duration() {
+            return wrong("push.lease", "must be longer than push.timeout, or a SET could be sent twice at once");
+        }
+        if self.poll.max_events == 0 {
+            return wrong("poll.max_events", "must be at least 1");
+        }
+        if !is_identifier(&self.database.schema) {
+            return wrong("database.schema", "must be a plain SQL name: lower-case letters, digits and _");
+        }
+        if RESERVED_CLAIMS.contains(&self.timeline.claim.as_str()) {
+            return wrong("timeline.claim", "must not be the name of a registered claim");
+        }
+        let is_postgres = |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
+        if !self.is_embedded() && !is_postgres(self.database.url.expose()) {
+            return wrong("database.url", "must be a PostgreSQL URL, for example postgres://ssf@db.example/idp");
+        }
+        if !self.is_embedded() && self.keys.sealing_key.is_none() && self.keys.sealing_key_file.is_none() {
+            return wrong(
+                "keys.sealing_key",
+                "is required with database.url; make one with `openssl rand -base64 32`, keep it, and set keys.sealing_key or keys.sealing_key_file",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// They could not be read.
+    #[error(transparent)]
+    Load(#[from] ConfigError),
+    /// A value is not usable.
+    #[error("{key} {remedy}")]
+    Value {
+        /// The setting.
+        key: &'static str,
+        /// What it must be.
+        remedy: &'static str,
+    },
+}
+
+/// SSF 1.0 §7.1: https, no query, no fragment. Plain http only on loopback, for development. `Err` says what it must be.
+pub fn check_issuer_url(text: &str) -> Result<(), &'static str> {
+    let wrong = Err;
+    let Ok(url) = text.parse::<Url>() else { return wrong("is not a URL; write for example https://idp.example") };
+    let on_loopback = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if on_loopback => {}
+        _ => return wrong("must be https; plain http is allowed on loopback only"),
+    }
+    if url.query().is_some() || url.fragment().is_some() || text.ends_with('/') {
+        return wrong("must have no query, no fragment and no slash at the end");
+    }
+    Ok(())
+}
+
+fn is_identifier(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() < 60
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+const RESERVED_CLAIMS: [&str; 10] = ["iss", "aud", "jti", "iat", "exp", "sub", "sub_id", "events", "txn", "toe"];

@@ -1,0 +1,15 @@
+//! Settings: `config.default.toml` says what each means; here they become types and are checked against each other.
+
+mod check;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use check::{SettingsError, check_issuer_url};
+pub use settings::{
+    Data, Database, DeliverySettings, IssuerSettings, Keys, Poll, Push, Server, Settings, Streams, TimelineSettings,
+    Tokens,
+};
+
+/// The defaults, each with a sentence.
+pub const DEFAULTS: &str = include_str!("../../config.default.toml");

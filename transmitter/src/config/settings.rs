@@ -1,0 +1,106 @@
+//! The settings as types; `config.default.toml` says what each means.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use ssf_common::backoff::Backoff;
+use ssf_common::event::Vocabulary;
+use ssf_common::id::IssuerUrl;
+use ssf_common::jwks::Algorithm;
+use ssf_common::runtime::config::{Layers, Secret, Span};
+use ssf_common::runtime::telemetry::LogSettings;
+
+use super::SettingsError;
+
+/// All settings of the transmitter.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.default.toml says what each setting means, and is compiled in")]
+pub struct Settings {
+    pub server: Server,
+    pub issuer: IssuerSettings,
+    pub database: Database,
+    pub data: Data,
+    pub keys: Keys,
+    pub tokens: Tokens,
+    pub streams: Streams,
+    pub delivery: DeliverySettings,
+    pub push: Push,
+    pub poll: Poll,
+    pub timeline: TimelineSettings,
+    pub log: LogSettings,
+}
+
+macro_rules! sections {
+    ($($name:ident { $($field:ident: $type:ty),+ $(,)? })+) => {$(
+        #[doc = concat!("A section of `config.default.toml`: ", stringify!($name), ".")]
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(missing_docs, reason = "config.default.toml says what each setting means")]
+        pub struct $name { $(pub $field: $type),+ }
+    )+};
+}
+
+sections! {
+    Server { listen: String, max_body_bytes: usize, grace: Span }
+    IssuerSettings { url: IssuerUrl, algorithm: Algorithm, revalidate_uri: String }
+    Database { url: Secret, schema: String, max_connections: u32 }
+    Data { dir: PathBuf }
+    Tokens { lifetime: Span }
+    Streams { min_verification_interval: Span, inactivity_timeout: Span }
+    DeliverySettings { retention: Span, history: Span }
+    Push { window: u32, max_in_flight: u32, timeout: Span, lease: Span, retry_first: Span, retry_ceiling: Span }
+    Poll { max_events: u32, wait: Span }
+    TimelineSettings { claim: String }
+}
+
+/// The section `[keys]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// Seals private keys and push credentials: 32 bytes in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing_key: Option<Secret>,
+    /// The same from a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing_key_file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Reads and checks the settings.
+    pub fn load(layers: &Layers) -> Result<Self, SettingsError> {
+        let settings: Self = ssf_common::runtime::config::load(layers)?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Whether a private cluster is used.
+    pub fn is_embedded(&self) -> bool {
+        self.database.url.expose().is_empty()
+    }
+
+    /// Plain http on loopback: development, where receivers may be plain http and private too.
+    pub fn is_development(&self) -> bool {
+        self.issuer.url.as_str().starts_with("http://")
+    }
+
+    /// How event types are named.
+    pub fn vocabulary(&self) -> Vocabulary {
+        Vocabulary { revalidate_uri: self.issuer.revalidate_uri.clone(), ..Vocabulary::default() }
+    }
+
+    /// When a failed push is tried again.
+    pub const fn push_backoff(&self) -> Backoff {
+        Backoff { first: self.push.retry_first.duration(), ceiling: self.push.retry_ceiling.duration() }
+    }
+
+    /// The private claim, unless it is switched off.
+    pub fn timeline_claim(&self) -> Option<&str> {
+        Some(self.timeline.claim.as_str()).filter(|name| !name.is_empty())
+    }
+
+    /// A file under the data directory.
+    pub fn data_file(&self, name: &str) -> PathBuf {
+        Path::new(&self.data.dir).join(name)
+    }
+}

@@ -3,12 +3,13 @@
 //! An identity provider hands in decisions ([`outbox`]); each becomes one signed SET per stream that wants it and is
 //! delivered by push or poll ([`delivery`]). [`Transmitter`] puts the parts together; `ssf-transmitter serve` runs it.
 //!
-//! The road, data flowing right and imports pointing left: `config` < `issuer` < `keys` < `client` < `stream` < `admin` <
-//! `outbox` < `control` < `timeline` < `delivery` < `api` < `app` < `main`.
+//! The road, data flowing right and imports pointing left: `config` < `issuer` < `audit` < `keys` < `tenant` <
+//! `client` < `stream` < `admin` < `outbox` < `control` < `timeline` < `delivery` < `api` < `app` < `main`.
 
 pub mod admin;
 pub mod api;
 mod app;
+pub mod audit;
 pub mod client;
 pub mod config;
 pub mod control;
@@ -17,6 +18,7 @@ pub mod issuer;
 pub mod keys;
 pub mod outbox;
 pub mod stream;
+pub mod tenant;
 pub mod timeline;
 
 pub use app::{MIGRATOR, OpenError, Transmitter};

@@ -1,18 +1,84 @@
 //! Issuers: the rows in whose name this service speaks.
 
+use serde_json::json;
 use sqlx::PgPool;
 use ssf_common::id::IssuerUrl;
+use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::Env;
 
-use crate::issuer::{Issuer, IssuerId};
+use crate::audit::{self, Actor, Deed};
+use crate::config::check_issuer_url;
+use crate::issuer::{Issuer, IssuerId, OwnDefaults, store};
+use crate::keys::{KeyRingError, SealingKey, ensure_active};
 
 /// Makes sure the issuer has a row, so that clients can be added before the first start.
 pub async fn ensure_issuer(pool: &PgPool, url: &IssuerUrl, env: &Env) -> sqlx::Result<Issuer> {
     let now = env.now();
-    crate::issuer::store::ensure(&mut *pool.acquire().await?, url, IssuerId::new(now, &*env.random), now).await
+    store::ensure(&mut *pool.acquire().await?, url, IssuerId::new(now, &*env.random), now).await
 }
 
-/// The issuers that have clients here, beside this one: a sign that the service was started under another name.
-pub async fn other_issuers(pool: &PgPool, issuer: &Issuer) -> sqlx::Result<Vec<IssuerUrl>> {
-    crate::issuer::store::others_with_clients(&mut *pool.acquire().await?, issuer.id).await
+/// The issuer of this URL, if it is served.
+pub async fn find_issuer(pool: &PgPool, url: &IssuerUrl) -> sqlx::Result<Option<Issuer>> {
+    store::find(&mut *pool.acquire().await?, url).await
+}
+
+/// All issuers that are served.
+pub async fn list_issuers(pool: &PgPool) -> sqlx::Result<Vec<Issuer>> {
+    store::served(&mut *pool.acquire().await?).await
+}
+
+/// Adds an issuer with a first key for each of `algorithms`, or gives the one of this URL these defaults. Every process
+/// serves it within seconds.
+pub async fn add_issuer(
+    pool: &PgPool,
+    url: &IssuerUrl,
+    own: &OwnDefaults,
+    algorithm: Algorithm,
+    sealing: &SealingKey,
+    actor: &Actor,
+    env: &Env,
+) -> Result<Issuer, AddIssuerError> {
+    check_issuer_url(url.as_str()).map_err(AddIssuerError::Url)?;
+    let now = env.now();
+    let mut tx = pool.begin().await?;
+    let mut issuer = store::ensure(&mut tx, url, IssuerId::new(now, &*env.random), now).await?;
+    store::set_own(&mut tx, issuer.id, own).await?;
+    issuer.own = own.clone();
+    ensure_active(&mut tx, &issuer, &[own.algorithm.unwrap_or(algorithm)], sealing, env).await?;
+    let deed = Deed { actor, action: "issuer.added", target: issuer.id.to_string(), details: json!({"url": url}) };
+    audit::record(&mut tx, issuer.id, &deed, now).await?;
+    store::ring(&mut tx).await?;
+    tx.commit().await?;
+    Ok(issuer)
+}
+
+/// Stops serving an issuer: its streams are disabled, what waited on them is recorded as discarded. Its rows stay.
+pub async fn remove_issuer(pool: &PgPool, issuer: &Issuer, actor: &Actor, env: &Env) -> sqlx::Result<()> {
+    let now = env.now();
+    let mut tx = pool.begin().await?;
+    store::remove(&mut tx, issuer.id, now).await?;
+    crate::stream::store::disable_all(&mut tx, issuer.id, "the issuer was removed", now).await?;
+    for stream in crate::stream::store::all_of_issuer(&mut tx, issuer.id).await? {
+        crate::stream::store::discard(&mut tx, stream.key, "issuer_removed", now).await?;
+    }
+    let deed =
+        Deed { actor, action: "issuer.removed", target: issuer.id.to_string(), details: json!({"url": issuer.url}) };
+    audit::record(&mut tx, issuer.id, &deed, now).await?;
+    store::ring(&mut tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Why an issuer was not added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddIssuerError {
+    /// The URL cannot be an issuer's.
+    #[error("the issuer's URL {0}")]
+    Url(&'static str),
+    /// Its key could not be made.
+    #[error(transparent)]
+    Keys(#[from] KeyRingError),
+    /// The database did not answer.
+    #[error("the issuer could not be kept")]
+    Database(#[from] sqlx::Error),
 }

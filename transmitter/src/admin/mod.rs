@@ -7,5 +7,5 @@ mod issuers;
 mod streams;
 
 pub use clients::{Credentials, ListedClient, NewClient, add_client, list_clients, remove_client};
-pub use issuers::{ensure_issuer, other_issuers};
+pub use issuers::{AddIssuerError, add_issuer, ensure_issuer, find_issuer, list_issuers, remove_issuer};
 pub use streams::{ListedStream, list_streams};

@@ -5,17 +5,18 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header::CACHE_CONTROL;
 use serde_json::{Value, json};
-use ssf_common::protocol::{AuthorizationScheme, DefaultSubjects, DeliveryMethod, Metadata};
+use ssf_common::protocol::{AuthorizationScheme, DeliveryMethod, Metadata};
 
 use super::ApiState;
+use super::front::At;
 use crate::keys::store;
 
 /// `GET /.well-known/ssf-configuration{path}`.
-pub(super) async fn ssf(State(state): State<ApiState>) -> impl IntoResponse {
-    let at = |path| Some(state.endpoints.at(path));
+pub(super) async fn ssf(At(tenant): At) -> impl IntoResponse {
+    let at = |path| Some(tenant.endpoints.at(path));
     let metadata = Metadata {
         spec_version: Some("1_0".to_owned()),
-        issuer: state.signatory.issuer.url.clone(),
+        issuer: tenant.issuer.url.clone(),
         jwks_uri: at("/jwks.json"),
         delivery_methods_supported: vec![DeliveryMethod::Push.urn().to_owned(), DeliveryMethod::Poll.urn().to_owned()],
         configuration_endpoint: at("/ssf/streams"),
@@ -25,16 +26,16 @@ pub(super) async fn ssf(State(state): State<ApiState>) -> impl IntoResponse {
         verification_endpoint: at("/ssf/verify"),
         critical_subject_members: Vec::new(),
         authorization_schemes: vec![AuthorizationScheme { spec_urn: "urn:ietf:rfc:6749".to_owned() }],
-        default_subjects: Some(DefaultSubjects::All),
+        default_subjects: Some(tenant.defaults.subjects),
     };
     ([(CACHE_CONTROL, "max-age=300")], Json(metadata))
 }
 
 /// `GET /.well-known/oauth-authorization-server{path}` (RFC 8414 §2).
-pub(super) async fn oauth(State(state): State<ApiState>) -> Json<Value> {
+pub(super) async fn oauth(At(tenant): At) -> Json<Value> {
     Json(json!({
-        "issuer": state.signatory.issuer.url,
-        "token_endpoint": state.endpoints.at("/oauth2/token"),
+        "issuer": tenant.issuer.url,
+        "token_endpoint": tenant.endpoints.at("/oauth2/token"),
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "scopes_supported": ["ssf.read", "ssf.manage", "ssf.emit", "ssf.admin"],
@@ -43,12 +44,12 @@ pub(super) async fn oauth(State(state): State<ApiState>) -> Json<Value> {
 }
 
 /// `GET /jwks.json` (RFC 7517 §5).
-pub(super) async fn jwks(State(state): State<ApiState>) -> impl IntoResponse {
+pub(super) async fn jwks(State(state): State<ApiState>, At(tenant): At) -> impl IntoResponse {
     // from the table, for another process may have made a key since; what we sign with ourselves can always be published
     let published = match state.pool.acquire().await {
-        Ok(mut conn) => store::published(&mut conn, state.signatory.issuer.id).await.ok(),
+        Ok(mut conn) => store::published(&mut conn, tenant.issuer.id).await.ok(),
         Err(_) => None,
     };
-    let keys = published.map_or_else(|| state.signatory.ring.published().clone(), |keys| json!({ "keys": keys }));
+    let keys = published.map_or_else(|| tenant.ring.published(), |keys| json!({ "keys": keys }));
     ([(CACHE_CONTROL, "max-age=300")], Json(keys))
 }

@@ -6,6 +6,7 @@
 mod auth;
 mod error;
 mod events;
+mod front;
 mod health;
 mod latency;
 mod metadata;
@@ -17,13 +18,18 @@ mod token;
 mod verification;
 
 use axum::Router;
+use axum::middleware::map_request_with_state;
 use axum::routing::{get, post};
-pub use state::{ApiState, Endpoints};
+use ssf_common::runtime::http::with_hygiene;
+pub use state::ApiState;
+use tower_layer::Layer as _;
 
-/// Every route, for an issuer at the root of its host or below a path.
-pub fn router(state: ApiState) -> Router {
-    let path = state.endpoints.path.clone();
-    let issuer_routes = Router::new()
+/// Every route of every issuer, below the path of each.
+pub fn router(state: ApiState, body_limit: usize) -> Router {
+    let routes = Router::new()
+        .route("/.well-known/ssf-configuration", get(metadata::ssf))
+        .route("/.well-known/risc-configuration", get(metadata::ssf))
+        .route("/.well-known/oauth-authorization-server", get(metadata::oauth))
         .route("/jwks.json", get(metadata::jwks))
         .route("/oauth2/token", post(token::grant))
         .route(
@@ -35,14 +41,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/ssf/poll/{stream_id}", post(poll::poll))
         .route("/events", post(events::record))
         .route("/events/{event_id}", get(events::progress))
-        .route("/latency", get(latency::report));
-    let well_known = |name: &str| format!("/.well-known/{name}{path}");
-    let root = Router::new()
-        .route(&well_known("ssf-configuration"), get(metadata::ssf))
-        .route(&well_known("risc-configuration"), get(metadata::ssf))
-        .route(&well_known("oauth-authorization-server"), get(metadata::oauth))
+        .route("/latency", get(latency::report))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready));
-    let routes = if path.is_empty() { root.merge(issuer_routes) } else { root.nest(&path, issuer_routes) };
-    routes.with_state(state)
+    let routes = with_hygiene(routes.with_state(state.clone()), body_limit);
+    // around the router, not inside it: which route is meant is known only when the issuer is
+    Router::new().fallback_service(map_request_with_state(state, front::find_issuer).layer(routes))
 }

@@ -1,5 +1,7 @@
 //! `/ssf/streams`: a receiver's streams (SSF 1.0 §8.1.1). Every answer is `Cache-Control: no-store`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
@@ -18,7 +20,8 @@ use super::auth::Caller;
 use super::error::ApiError;
 use crate::client::{Client, Scope};
 use crate::delivery::authorization_place;
-use crate::stream::{Stream, StreamKey, Wanted, configure, store};
+use crate::stream::{Offer, Stream, StreamKey, Wanted, configure, store};
+use crate::tenant::Tenant;
 
 #[derive(Deserialize)]
 pub(super) struct Which {
@@ -27,9 +30,11 @@ pub(super) struct Which {
 
 /// `POST`: creates a stream (§8.1.1.1). 409 if this receiver may have no further one.
 pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
+    let tenant = Arc::clone(&caller.tenant);
     let client = caller.with(Scope::Manage)?.client;
+    let offer = state.offer(&tenant);
     let request: CreateStream = json_body(&body)?;
-    let wanted = Wanted::create(&request, &client, &state.offer)?;
+    let wanted = Wanted::create(&request, &client, &offer)?;
     let key = StreamKey::unguessable(&*state.env.random);
     let stream = Stream {
         key,
@@ -39,9 +44,9 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
         status: StreamStatus::Enabled,
         status_reason: None,
         wanted,
-        algorithm: state.offer.algorithm,
-        min_verification_interval_s: state.offer.min_verification_interval_s,
-        inactivity_timeout_s: state.offer.inactivity_timeout_s,
+        algorithm: offer.algorithm,
+        min_verification_interval_s: offer.min_verification_interval_s,
+        inactivity_timeout_s: offer.inactivity_timeout_s,
         created_at: state.env.now(),
     };
     let sealed = seal(&state, key, request.delivery.and_then(|delivery| delivery.authorization_header))?;
@@ -54,7 +59,7 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
     }
     tx.commit().await?;
     tracing::info!(stream.id = %key, client.id = %client.client_id, "a stream was created");
-    Ok(reply(StatusCode::CREATED, &configuration(&state, &client, &stream)))
+    Ok(reply(StatusCode::CREATED, &configuration(&state, &tenant, &client, &stream)))
 }
 
 /// `GET`: one stream by `?stream_id=`, or the array of all (§8.1.1.2).
@@ -63,22 +68,25 @@ pub(super) async fn read(
     caller: Caller,
     Query(which): Query<Which>,
 ) -> Result<Response, ApiError> {
+    let tenant = Arc::clone(&caller.tenant);
     let client = caller.with(Scope::Read)?.client;
     let mut conn = state.pool.acquire().await?;
     if let Some(stream_id) = which.stream_id {
         let stream = own(&state, &mut conn, &stream_id, &client).await?;
-        return Ok(reply(StatusCode::OK, &configuration(&state, &client, &stream)));
+        return Ok(reply(StatusCode::OK, &configuration(&state, &tenant, &client, &stream)));
     }
     let streams = store::all_of_client(&mut conn, client.key).await?;
-    let all: Vec<StreamConfiguration> = streams.iter().map(|stream| configuration(&state, &client, stream)).collect();
+    let all: Vec<StreamConfiguration> =
+        streams.iter().map(|stream| configuration(&state, &tenant, &client, stream)).collect();
     Ok(reply(StatusCode::OK, &all))
 }
 
 /// `PATCH`: what is missing stays (§8.1.1.3).
 pub(super) async fn patch(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
+    let tenant = Arc::clone(&caller.tenant);
     let client = caller.with(Scope::Manage)?.client;
-    change(&state, &client, &body, |request, present| {
-        let wanted = Wanted::patch(request, present, &client, &state.offer)?;
+    change(&state, &tenant, &client, &body, |request, present, offer| {
+        let wanted = Wanted::patch(request, present, &client, offer)?;
         Ok((wanted, configure::kept_authorization(request)))
     })
     .await
@@ -86,10 +94,11 @@ pub(super) async fn patch(State(state): State<ApiState>, caller: Caller, body: B
 
 /// `PUT`: what is missing goes (§8.1.1.4).
 pub(super) async fn put(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
+    let tenant = Arc::clone(&caller.tenant);
     let client = caller.with(Scope::Manage)?.client;
-    change(&state, &client, &body, |request, _| {
+    change(&state, &tenant, &client, &body, |request, _, offer| {
         let header = request.delivery.as_ref().and_then(|delivery| delivery.authorization_header.clone());
-        Ok((Wanted::replace(request, &client, &state.offer)?, configure::KeptAuthorization::Replace(header)))
+        Ok((Wanted::replace(request, &client, offer)?, configure::KeptAuthorization::Replace(header)))
     })
     .await
 }
@@ -112,16 +121,17 @@ pub(super) async fn delete(
 
 async fn change(
     state: &ApiState,
+    tenant: &Tenant,
     client: &Client,
     body: &[u8],
-    decide: impl Fn(&UpdateStream, &Stream) -> Result<(Wanted, configure::KeptAuthorization), ApiError>,
+    decide: impl Fn(&UpdateStream, &Stream, &Offer) -> Result<(Wanted, configure::KeptAuthorization), ApiError>,
 ) -> Result<Response, ApiError> {
     let request: UpdateStream = json_body(body)?;
     let mut tx = state.pool.begin().await?;
     let mut stream = own(state, &mut tx, &request.stream_id, client).await?;
-    let poll_endpoint = state.endpoints.poll(&stream.key.stream_id());
-    configure::check_transmitter_members(&request, &configuration(state, client, &stream), &poll_endpoint)?;
-    let (wanted, kept) = decide(&request, &stream)?;
+    let poll_endpoint = tenant.endpoints.poll(&stream.key.stream_id());
+    configure::check_transmitter_members(&request, &configuration(state, tenant, client, &stream), &poll_endpoint)?;
+    let (wanted, kept) = decide(&request, &stream, &state.offer(tenant))?;
     let sealed = match kept {
         configure::KeptAuthorization::Keep => None,
         configure::KeptAuthorization::Replace(header) => Some(seal(state, stream.key, header)?),
@@ -133,7 +143,7 @@ async fn change(
     store::configure(&mut tx, stream.key, &wanted, authorization, state.env.now()).await?;
     tx.commit().await?;
     stream.wanted = wanted;
-    Ok(reply(StatusCode::OK, &configuration(state, client, &stream)))
+    Ok(reply(StatusCode::OK, &configuration(state, tenant, client, &stream)))
 }
 
 /// The caller's stream; another receiver's is not found, exactly like none (§8.1.1.2).
@@ -172,9 +182,9 @@ pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     })
 }
 
-fn configuration(state: &ApiState, client: &Client, stream: &Stream) -> StreamConfiguration {
-    let poll_endpoint = state.endpoints.poll(&stream.key.stream_id());
-    stream.configuration(&state.signatory.issuer.url, state.offer.events_for(client), poll_endpoint)
+fn configuration(state: &ApiState, tenant: &Tenant, client: &Client, stream: &Stream) -> StreamConfiguration {
+    let poll_endpoint = tenant.endpoints.poll(&stream.key.stream_id());
+    stream.configuration(&tenant.issuer.url, state.offer(tenant).events_for(client), poll_endpoint)
 }
 
 fn seal(state: &ApiState, stream: StreamKey, header: Option<SecretString>) -> Result<Option<Vec<u8>>, ApiError> {

@@ -15,6 +15,7 @@ use ssf_common::runtime::http::error_reply;
 
 use super::ApiState;
 use super::error::ApiError;
+use super::front::At;
 use crate::client::{ClientId, Digest, Scopes, store};
 
 #[derive(Deserialize)]
@@ -29,6 +30,7 @@ pub(super) struct Grant {
 /// Grants the scopes asked for that the client has; all of them if it asks for none.
 pub(super) async fn grant(
     State(state): State<ApiState>,
+    At(tenant): At,
     headers: HeaderMap,
     form: Result<Form<Grant>, FormRejection>,
 ) -> Result<Response, TokenError> {
@@ -45,8 +47,7 @@ pub(super) async fn grant(
         return Err(TokenError::Client);
     }
     let mut conn = state.pool.acquire().await.map_err(ApiError::from)?;
-    let client =
-        store::authenticate(&mut conn, state.signatory.issuer.id, &ClientId(client_id), Digest::of(&secret)).await;
+    let client = store::authenticate(&mut conn, tenant.issuer.id, &ClientId(client_id), Digest::of(&secret)).await;
     let client = client.map_err(ApiError::from)?.ok_or(TokenError::Client)?;
     let grant = form.map_err(|_| TokenError::Request("the body must be a form with grant_type=client_credentials"))?;
     match grant.grant_type.as_deref() {

@@ -8,21 +8,20 @@ use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use ssf_common::event::{EventType, Vocabulary};
 use ssf_common::runtime::Env;
-use ssf_common::runtime::http::with_hygiene;
 use ssf_common::runtime::postgres::listen;
 use ssf_common::runtime::shutdown::Shutdown;
 use ssf_common::runtime::worker::{Wake, Worker, run};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{ApiState, Endpoints, router};
+use crate::api::{ApiState, router};
 use crate::config::Settings;
 use crate::delivery::{
-    Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, Signatory, SigningDesk,
+    Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, SigningDesk,
 };
-use crate::issuer::{Issuer, IssuerId};
-use crate::keys::{KeyRing, KeyRingError, SealingKey};
+use crate::issuer::{Defaults, Issuer, IssuerId};
+use crate::keys::{KeyRingError, SealingKey, ensure_active};
 use crate::outbox::{Lane, Recorder};
-use crate::stream::Offer;
+use crate::tenant::Tenants;
 
 /// The schema's migrations.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/transmitter");
@@ -30,7 +29,7 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/transmitter");
 /// A transmitter on one database. Any number of processes may open the same one: they coordinate through PostgreSQL
 /// only. Workers do nothing until [`spawn_workers`](Self::spawn_workers) runs them or a test ticks them.
 pub struct Transmitter {
-    /// The issuer it speaks for.
+    /// The issuer of the configuration; others may be served beside it.
     pub issuer: Issuer,
     /// Makes deliveries.
     pub fan_out: Arc<FanOut>,
@@ -45,6 +44,7 @@ pub struct Transmitter {
 }
 
 struct Bells {
+    tenants: Wake,
     fan_out: Wake,
     push: Wake,
     polls: Bell,
@@ -61,14 +61,17 @@ impl Transmitter {
         let new_id = IssuerId::new(now, &*env.random);
         let issuer = crate::issuer::store::ensure(&mut conn, &settings.issuer.url, new_id, now).await?;
         name_event_types(&mut conn, &vocabulary).await?;
-        let ring = KeyRing::open(&mut conn, &issuer, &[settings.issuer.algorithm], &sealing, &env).await?;
+        let configured = defaults(settings);
+        for issuer in crate::issuer::store::served(&mut conn).await? {
+            let algorithm = configured.with(&issuer.own).algorithm;
+            ensure_active(&mut conn, &issuer, &[algorithm], &sealing, &env).await?;
+        }
         drop(conn);
-        let signatory = Arc::new(Signatory { issuer: issuer.clone(), ring });
+        let tenants = Tenants::open(pool.clone(), sealing.clone(), configured, settings.issuer.url.clone()).await?;
 
-        let bells = Bells { fan_out: Wake::new(), push: Wake::new(), polls: Bell::default() };
+        let bells = Bells { tenants: Wake::new(), fan_out: Wake::new(), push: Wake::new(), polls: Bell::default() };
         let claim = settings.timeline_claim().map(ToOwned::to_owned);
-        let signatories = [(issuer.id, Arc::clone(&signatory))].into();
-        let desk = SigningDesk::new(signatories, sealing.clone(), Arc::clone(&vocabulary), claim);
+        let desk = SigningDesk::new(tenants.clone(), sealing.clone(), Arc::clone(&vocabulary), claim);
         let settler = Settler::new(pool.clone(), env.clone(), settings.push_backoff());
         let limits = PushLimits {
             window: settings.push.window,
@@ -100,15 +103,15 @@ impl Transmitter {
         let state = ApiState {
             pool,
             env,
-            signatory,
-            offer: Arc::new(offer(settings, &vocabulary)),
+            tenants,
+            events: offered(&vocabulary),
+            insecure_endpoints: settings.is_development(),
             vocabulary,
             sealing,
             token_lifetime: settings.tokens.lifetime.duration(),
             recorder: Arc::new(recorder),
             fan_out: bells.fan_out.clone(),
             polling,
-            endpoints: Arc::new(Endpoints::of(&settings.issuer.url)),
             stopping: CancellationToken::new(),
         };
         let max_body_bytes = settings.server.max_body_bytes;
@@ -126,7 +129,7 @@ impl Transmitter {
 
     /// Every route, to be served or nested.
     pub fn router(&self) -> Router {
-        with_hygiene(router(self.state.clone()), self.max_body_bytes)
+        router(self.state.clone(), self.max_body_bytes)
     }
 
     /// Runs the workers until the stop, and listens for what other processes and `ssf_emit` record.
@@ -154,8 +157,18 @@ impl Transmitter {
         let maintenance = run(Arc::clone(&self.maintenance), Wake::new(), UPKEEP, shutdown.clone(), random());
         shutdown.spawn(Maintenance::NAME, maintenance);
 
+        let tenants = run(
+            Arc::new(self.state.tenants.clone()),
+            self.bells.tenants.clone(),
+            TENANTS_ANEW,
+            shutdown.clone(),
+            random(),
+        );
+        shutdown.spawn(Tenants::NAME, tenants);
+
         let elsewhere = Wake::new();
         let channels = vec![
+            ("ssf_issuer".to_owned(), self.bells.tenants.clone()),
             ("ssf_outbox".to_owned(), self.bells.fan_out.clone()),
             ("ssf_delivery".to_owned(), self.bells.push.clone()),
             ("ssf_delivery".to_owned(), elsewhere.clone()),
@@ -198,17 +211,21 @@ pub enum OpenError {
 }
 
 /// All known types but the control events, which every stream may get.
-fn offer(settings: &Settings, vocabulary: &Vocabulary) -> Offer {
+fn offered(vocabulary: &Vocabulary) -> Arc<[String]> {
     let control = [EventType::Verification, EventType::StreamUpdated];
+    let types = EventType::known().iter().filter(|event_type| !control.contains(event_type));
+    types.map(|event_type| event_type.uri(vocabulary).to_owned()).collect()
+}
+
+fn defaults(settings: &Settings) -> Defaults {
     let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
     let inactivity = seconds(settings.streams.inactivity_timeout.duration());
-    let types = EventType::known().iter().filter(|event_type| !control.contains(event_type));
-    Offer {
-        events: types.map(|event_type| event_type.uri(vocabulary).to_owned()).collect(),
+    Defaults {
         algorithm: settings.issuer.algorithm,
+        subjects: settings.streams.default_subjects,
         min_verification_interval_s: seconds(settings.streams.min_verification_interval.duration()),
         inactivity_timeout_s: (inactivity > 0).then_some(inactivity),
-        insecure_endpoints: settings.is_development(),
+        max_streams: settings.streams.max_streams,
     }
 }
 
@@ -222,4 +239,6 @@ async fn name_event_types(conn: &mut sqlx::PgConnection, vocabulary: &Vocabulary
 
 /// How late a lost notification is noticed.
 const SAFETY_NET: Duration = Duration::from_secs(1);
+/// How late a lost notification about an issuer or a key is noticed.
+const TENANTS_ANEW: Duration = Duration::from_secs(5);
 const UPKEEP: Duration = Duration::from_mins(1);

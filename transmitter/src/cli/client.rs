@@ -7,6 +7,7 @@ use ssf_common::runtime::Env;
 use ssf_transmitter::admin::{self, Credentials, NewClient};
 use ssf_transmitter::client::{Scope, Scopes};
 use ssf_transmitter::config::Settings;
+use ssf_transmitter::issuer::Issuer;
 
 use super::database::Database;
 use super::say;
@@ -53,16 +54,22 @@ pub(super) struct Add {
 }
 
 /// Runs one of them.
-pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
+pub(super) async fn run(settings: &Settings, at: Option<&str>, command: Command) -> anyhow::Result<()> {
     let env = Env::system();
     let database = Database::visit(settings).await?;
-    let done = work(settings, &database, command, &env).await;
+    let done = work(settings, at, &database, command, &env).await;
     database.close().await;
     say(&done?)
 }
 
-async fn work(settings: &Settings, database: &Database, command: Command, env: &Env) -> anyhow::Result<String> {
-    let issuer = admin::ensure_issuer(&database.pool, &settings.issuer.url, env).await?;
+async fn work(
+    settings: &Settings,
+    at: Option<&str>,
+    database: &Database,
+    command: Command,
+    env: &Env,
+) -> anyhow::Result<String> {
+    let issuer = database.issuer(settings, at, env).await?;
     match command {
         Command::Add(add) => {
             let new = add.client();
@@ -70,7 +77,7 @@ async fn work(settings: &Settings, database: &Database, command: Command, env: &
             let credentials = credentials.ok_or_else(|| {
                 anyhow::anyhow!("there is a client named {}; remove it first or choose another name", add.client_id)
             })?;
-            Ok(add.show(settings, &new, &credentials))
+            Ok(add.show(&issuer, &new, &credentials))
         }
         Command::List { json } => {
             let clients = admin::list_clients(&database.pool, &issuer).await?;
@@ -125,18 +132,18 @@ impl Add {
         new
     }
 
-    fn show(&self, settings: &Settings, new: &NewClient, credentials: &Credentials) -> String {
+    fn show(&self, issuer: &Issuer, new: &NewClient, credentials: &Credentials) -> String {
         let secret = credentials.secret.as_ref().map(|secret| secret.expose_secret().to_owned());
         let token = credentials.token.as_ref().map(|token| token.expose_secret().to_owned());
         if self.json {
             return json!({
-                "issuer": settings.issuer.url, "client_id": new.client_id, "client_secret": secret, "token": token,
+                "issuer": issuer.url, "client_id": new.client_id, "client_secret": secret, "token": token,
                 "scopes": new.scopes.to_string(), "audience": new.audience,
             })
             .to_string();
         }
         let mut lines = vec![format!("added {} ({}); these are shown only now:", self.client_id, new.scopes)];
-        lines.push(format!("issuer         {}", settings.issuer.url));
+        lines.push(format!("issuer         {}", issuer.url));
         lines.push(format!("client_id      {}", self.client_id));
         lines.extend(secret.map(|secret| format!("client_secret  {secret}")));
         lines.extend(token.map(|token| format!("token          {token}")));

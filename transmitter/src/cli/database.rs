@@ -15,9 +15,11 @@ use ssf_common::runtime::Env;
 use ssf_common::runtime::config::resolve_secret;
 use ssf_common::runtime::postgres::cluster::{Cluster, ClusterOptions};
 use ssf_common::runtime::postgres::{connect_lazily, migrate as migrate_schema};
-use ssf_transmitter::MIGRATOR;
+use ssf_transmitter::audit::Actor;
 use ssf_transmitter::config::Settings;
+use ssf_transmitter::issuer::Issuer;
 use ssf_transmitter::keys::SealingKey;
+use ssf_transmitter::{MIGRATOR, admin};
 
 /// A pool, and the private cluster behind it if there is one.
 pub(super) struct Database {
@@ -47,6 +49,15 @@ impl Database {
         Ok(database)
     }
 
+    /// The issuer a command is about: the named one, which must be served, or the configured one.
+    pub(super) async fn issuer(&self, settings: &Settings, at: Option<&str>, env: &Env) -> anyhow::Result<Issuer> {
+        let Some(url) = at else { return Ok(admin::ensure_issuer(&self.pool, &settings.issuer.url, env).await?) };
+        let issuer = admin::find_issuer(&self.pool, &url.into()).await?;
+        issuer.with_context(|| {
+            format!("the issuer {url} is not served here; add it with: ssf-transmitter issuer add {url}")
+        })
+    }
+
     /// Closes the pool, then stops the cluster if it is ours.
     pub(super) async fn close(self) {
         // a connection that hangs must not keep the process
@@ -67,6 +78,12 @@ impl Database {
         })?;
         Ok(Self { pool: pool(settings, options), cluster: None })
     }
+}
+
+/// Who acts on the command line, for the audit log.
+pub(super) fn actor() -> Actor {
+    let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
+    Actor::CommandLine(user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw())))
 }
 
 /// `migrate`.

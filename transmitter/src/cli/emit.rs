@@ -3,7 +3,6 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 use ssf_common::runtime::Env;
-use ssf_transmitter::admin;
 use ssf_transmitter::config::Settings;
 use ssf_transmitter::outbox::{Draft, record};
 
@@ -41,7 +40,7 @@ pub(super) struct Emit {
 }
 
 /// Records it and prints its ids.
-pub(super) async fn run(settings: &Settings, emit: Emit) -> anyhow::Result<()> {
+pub(super) async fn run(settings: &Settings, at: Option<&str>, emit: Emit) -> anyhow::Result<()> {
     let env = Env::system();
     let draft = emit.draft()?;
     if settings.is_embedded() && !settings.data_file("postgres").exists() {
@@ -51,13 +50,19 @@ pub(super) async fn run(settings: &Settings, emit: Emit) -> anyhow::Result<()> {
         );
     }
     let database = Database::visit(settings).await?;
-    let done = work(settings, &database, draft, &env).await;
+    let done = work(settings, at, &database, draft, &env).await;
     database.close().await;
     say(&done?)
 }
 
-async fn work(settings: &Settings, database: &Database, draft: Draft, env: &Env) -> anyhow::Result<String> {
-    let issuer = admin::ensure_issuer(&database.pool, &settings.issuer.url, env).await?;
+async fn work(
+    settings: &Settings,
+    at: Option<&str>,
+    database: &Database,
+    draft: Draft,
+    env: &Env,
+) -> anyhow::Result<String> {
+    let issuer = database.issuer(settings, at, env).await?;
     let event = draft.check(issuer.id, &settings.vocabulary(), env)?;
     let mut tx = database.pool.begin().await?;
     record(&mut tx, &event, env.now()).await?;

@@ -3,6 +3,7 @@
 mod client;
 mod database;
 mod emit;
+mod issuer;
 mod serve;
 mod stream;
 
@@ -34,6 +35,9 @@ struct Common {
     /// Overrides one setting, for example --set server.listen=127.0.0.1:9000. May be given several times.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
     overrides: Vec<(String, String)>,
+    /// The issuer a command is about; issuer.url if left out.
+    #[arg(long, global = true, value_name = "URL")]
+    issuer: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +53,9 @@ enum Command {
     Client(client::Command),
     /// Records one decision, as POST /events would.
     Emit(emit::Emit),
+    /// In whose names the service speaks.
+    #[command(subcommand)]
+    Issuer(issuer::Command),
     /// The receivers' streams.
     #[command(subcommand)]
     Stream(stream::Command),
@@ -62,13 +69,15 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         ..Layers::new("transmitter", DEFAULTS)
     };
     let settings = Settings::load(&layers)?;
+    let at = arguments.common.issuer.as_deref();
     match arguments.command {
         Command::Serve => serve::serve(settings).await,
         Command::Migrate => database::migrate(&settings).await,
         Command::Config => say(&effective(&settings)?),
-        Command::Client(command) => client::run(&settings, command).await,
-        Command::Emit(emit) => emit::run(&settings, emit).await,
-        Command::Stream(command) => stream::run(&settings, command).await,
+        Command::Client(command) => client::run(&settings, at, command).await,
+        Command::Emit(emit) => emit::run(&settings, at, emit).await,
+        Command::Issuer(command) => issuer::run(&settings, command).await,
+        Command::Stream(command) => stream::run(&settings, at, command).await,
     }
 }
 

@@ -31,8 +31,8 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     let transmitter = Arc::new(Transmitter::open(&settings, sealing, env.clone(), database.pool.clone()).await?);
     let producer = first_producer(&settings, &transmitter, &database, &env).await?;
-    for other in admin::other_issuers(&database.pool, &transmitter.issuer).await? {
-        tracing::warn!(issuer = %transmitter.issuer.url, other = %other, "the database has clients of another issuer, which is not served by this process; is issuer.url right?");
+    for other in admin::list_issuers(&database.pool).await?.iter().filter(|other| other.id != transmitter.issuer.id) {
+        tracing::info!(issuer = %other.url, "serves this issuer too; `issuer remove` ends that");
     }
     warn_of_other_port(&settings);
     transmitter.spawn_workers(&shutdown);

@@ -20,16 +20,22 @@ pub(super) enum Command {
 }
 
 /// Runs it.
-pub(super) async fn run(settings: &Settings, Command::List { json }: Command) -> anyhow::Result<()> {
+pub(super) async fn run(settings: &Settings, at: Option<&str>, Command::List { json }: Command) -> anyhow::Result<()> {
     let env = Env::system();
     let database = Database::visit(settings).await?;
-    let done = work(settings, &database, json, &env).await;
+    let done = work(settings, at, &database, json, &env).await;
     database.close().await;
     say(&done?)
 }
 
-async fn work(settings: &Settings, database: &Database, as_json: bool, env: &Env) -> anyhow::Result<String> {
-    let issuer = admin::ensure_issuer(&database.pool, &settings.issuer.url, env).await?;
+async fn work(
+    settings: &Settings,
+    at: Option<&str>,
+    database: &Database,
+    as_json: bool,
+    env: &Env,
+) -> anyhow::Result<String> {
+    let issuer = database.issuer(settings, at, env).await?;
     let clients = admin::list_clients(&database.pool, &issuer).await?;
     let streams = admin::list_streams(&database.pool, &issuer).await?;
     if streams.is_empty() && !as_json {

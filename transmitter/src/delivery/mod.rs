@@ -26,7 +26,7 @@ pub use push::{Push, PushLimits};
 pub use sender::{Sender, SenderError};
 pub use settle::Settler;
 pub(crate) use signing::authorization_place;
-pub use signing::{Signatories, Signatory, SigningDesk, Unsendable};
+pub use signing::{SigningDesk, Unsendable};
 use ssf_common::uuid_id;
 
 uuid_id! {

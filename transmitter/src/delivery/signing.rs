@@ -1,6 +1,5 @@
 //! From a taken delivery to a signed SET: the claims are fixed by its row, so every attempt says the same.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -12,21 +11,9 @@ use ssf_common::set::{Audience, Claims, Timeline, sign};
 use ssf_common::subject::Subject;
 
 use super::Taken;
-use crate::issuer::{Issuer, IssuerId};
-use crate::keys::{KeyRing, SealingKey};
+use crate::keys::SealingKey;
 use crate::outbox::outgoing;
-
-/// An issuer with its keys.
-#[derive(Debug)]
-pub struct Signatory {
-    /// Who.
-    pub issuer: Issuer,
-    /// With what.
-    pub ring: KeyRing,
-}
-
-/// All issuers served here.
-pub type Signatories = HashMap<IssuerId, Arc<Signatory>>;
+use crate::tenant::Tenants;
 
 /// Builds and signs SETs. Clones share keys. Signing RS256 takes about 0.4 ms of a core, so it runs on tokio's blocking
 /// threads, not on those that serve connections.
@@ -35,7 +22,7 @@ pub struct SigningDesk(Arc<Desk>);
 
 #[derive(Debug)]
 struct Desk {
-    signatories: Signatories,
+    tenants: Tenants,
     sealing: SealingKey,
     vocabulary: Arc<Vocabulary>,
     timeline_claim: Option<String>,
@@ -44,12 +31,12 @@ struct Desk {
 impl SigningDesk {
     /// `timeline_claim` of `None` leaves the timeline out of every SET.
     pub fn new(
-        signatories: Signatories,
+        tenants: Tenants,
         sealing: SealingKey,
         vocabulary: Arc<Vocabulary>,
         timeline_claim: Option<String>,
     ) -> Self {
-        Self(Arc::new(Desk { signatories, sealing, vocabulary, timeline_claim }))
+        Self(Arc::new(Desk { tenants, sealing, vocabulary, timeline_claim }))
     }
 
     /// The SET of one delivery.
@@ -78,12 +65,12 @@ impl SigningDesk {
 
 impl Desk {
     fn sign(&self, taken: &Taken) -> Result<String, Unsendable> {
-        let signatory = self.signatories.get(&taken.issuer).ok_or(Unsendable::NoKey)?;
+        let tenant = self.tenants.of(taken.issuer).ok_or(Unsendable::NoKey)?;
         let algorithm: Algorithm = taken.algorithm.parse().map_err(|_| Unsendable::NoKey)?;
-        let key = signatory.ring.signer(algorithm).ok_or(Unsendable::NoKey)?;
+        let key = tenant.ring.signer(algorithm).ok_or(Unsendable::NoKey)?;
         let event_type = EventType::from_uri(&taken.event_type, &self.vocabulary);
         let claims = Claims {
-            iss: signatory.issuer.url.clone(),
+            iss: tenant.issuer.url.clone(),
             aud: Audience(taken.audience.clone()),
             jti: Jti(taken.id.to_string()),
             iat: Timestamp::from_unix_seconds(taken.fanned_out_at.unix_seconds()),
@@ -111,7 +98,7 @@ pub(crate) fn authorization_place(stream: crate::stream::StreamKey) -> String {
 /// Why a delivery cannot become a SET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsendable {
-    /// No active key of the stream's algorithm.
+    /// No active key of the stream's algorithm, or the issuer is not served here.
     #[error("there is no active key for the stream's algorithm")]
     NoKey,
     /// The stored event is not one.

@@ -4,7 +4,8 @@ mod ring;
 mod seal;
 pub(crate) mod store;
 
-pub use ring::{KeyRing, KeyRingError};
+pub(crate) use ring::ensure_active;
+pub use ring::{KeyRing, KeyRingError, SigningKeys};
 pub use seal::{SealError, SealingKey};
 use ssf_common::uuid_id;
 

@@ -9,42 +9,41 @@ use ssf_common::jwks::{Algorithm, KeyError, SigningKey};
 use ssf_common::runtime::Env;
 
 use super::{SealError, SealingKey, SigningKeyId, store};
-use crate::issuer::Issuer;
+use crate::issuer::{Issuer, IssuerId};
 
-/// The active signing keys of an issuer and its published set.
-#[derive(Debug)]
+/// The active signing keys of an issuer and its published set, as they were at one moment.
+#[derive(Clone, Debug, Default)]
 pub struct KeyRing {
-    active: HashMap<Algorithm, Arc<SigningKey>>,
-    published: Value,
+    active: SigningKeys,
+    published: Vec<Value>,
 }
 
 impl KeyRing {
-    /// Opens the keys of `issuer`; makes an active one for each of `algorithms` where there is none. Two processes that
-    /// start together agree: the database takes one key, both use it.
-    ///
-    /// A key is in the published set before it signs, because this ring is read whole after the insert committed and
-    /// the JWKS endpoint answers from the same table.
-    pub async fn open(
+    /// Reads the keys of every issuer in `issuers`. Keys that `known` holds already are not opened again: opening one
+    /// costs about as much as signing with it.
+    pub(crate) async fn read(
         conn: &mut PgConnection,
-        issuer: &Issuer,
-        algorithms: &[Algorithm],
+        issuers: &[IssuerId],
         sealing: &SealingKey,
-        env: &Env,
-    ) -> Result<Self, KeyRingError> {
-        let mut rows = store::of_issuer(conn, issuer.id).await?;
-        for algorithm in algorithms {
-            if !rows.iter().any(|row| row.state == "active" && row.algorithm == algorithm.as_str()) {
-                make(conn, issuer, *algorithm, sealing, env).await?;
-                rows = store::of_issuer(conn, issuer.id).await?;
+        known: &HashMap<IssuerId, Arc<SigningKeys>>,
+    ) -> Result<HashMap<IssuerId, Self>, KeyRingError> {
+        let mut rings: HashMap<IssuerId, Self> = HashMap::new();
+        for row in store::of_issuers(conn, issuers).await? {
+            let ring = rings.entry(row.issuer).or_default();
+            ring.published.push(row.public_jwk);
+            if row.state != "active" {
+                continue;
             }
+            let held = known.get(&row.issuer).and_then(|keys| keys.values().find(|key| *key.key_id() == row.kid));
+            let key = if let Some(key) = held {
+                Arc::clone(key)
+            } else {
+                let opened = sealing.open(&row.private_jwk_sealed, &place(row.kid.as_str()))?;
+                Arc::new(SigningKey::from_private_jwk(&opened)?)
+            };
+            ring.active.insert(key.algorithm(), key);
         }
-        let mut active = HashMap::new();
-        for row in rows.iter().filter(|row| row.state == "active") {
-            let key = SigningKey::from_private_jwk(&sealing.open(&row.private_jwk_sealed, &place(row.kid.as_str()))?)?;
-            active.insert(key.algorithm(), Arc::new(key));
-        }
-        let published = json!({"keys": rows.into_iter().map(|row| row.public_jwk).collect::<Vec<_>>()});
-        Ok(Self { active, published })
+        Ok(rings)
     }
 
     /// The key that signs with `algorithm`.
@@ -52,10 +51,37 @@ impl KeyRing {
         self.active.get(&algorithm)
     }
 
-    /// The JWK set as it was when the ring was opened (RFC 7517 §5): public members only.
-    pub const fn published(&self) -> &Value {
-        &self.published
+    /// All that sign.
+    pub const fn active(&self) -> &SigningKeys {
+        &self.active
     }
+
+    /// The JWK set (RFC 7517 §5): public members only.
+    pub fn published(&self) -> Value {
+        json!({"keys": self.published})
+    }
+}
+
+/// Active keys by what they sign with.
+pub type SigningKeys = HashMap<Algorithm, Arc<SigningKey>>;
+
+/// Makes an active key for each of `algorithms` for which the issuer has none. Two processes that start together agree:
+/// the database takes one key, both use it. A key is in the published set before it signs, because a ring is read whole
+/// after this commits and the JWKS endpoint answers from the same table.
+pub(crate) async fn ensure_active(
+    conn: &mut PgConnection,
+    issuer: &Issuer,
+    algorithms: &[Algorithm],
+    sealing: &SealingKey,
+    env: &Env,
+) -> Result<(), KeyRingError> {
+    let rows = store::of_issuers(&mut *conn, &[issuer.id]).await?;
+    for algorithm in algorithms {
+        if !rows.iter().any(|row| row.state == "active" && row.algorithm == algorithm.as_str()) {
+            make(&mut *conn, issuer, *algorithm, sealing, env).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Why an issuer's keys could not be opened.

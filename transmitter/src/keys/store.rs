@@ -11,6 +11,7 @@ use crate::issuer::IssuerId;
 
 /// A key's row.
 pub(crate) struct KeyRow {
+    pub(crate) issuer: IssuerId,
     pub(crate) kid: KeyId,
     pub(crate) algorithm: String,
     pub(crate) state: String,
@@ -18,13 +19,13 @@ pub(crate) struct KeyRow {
     pub(crate) private_jwk_sealed: Vec<u8>,
 }
 
-/// All keys of an issuer, oldest first.
-pub(crate) async fn of_issuer(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<KeyRow>> {
+/// All keys of these issuers, oldest first.
+pub(crate) async fn of_issuers(conn: &mut PgConnection, issuers: &[IssuerId]) -> sqlx::Result<Vec<KeyRow>> {
     sqlx::query_as!(
         KeyRow,
-        r#"select kid as "kid: KeyId", algorithm, state, public_jwk, private_jwk_sealed
-             from signing_key where issuer_id = $1 order by created_at, kid"#,
-        issuer as _,
+        r#"select issuer_id as "issuer: IssuerId", kid as "kid: KeyId", algorithm, state, public_jwk, private_jwk_sealed
+             from signing_key where issuer_id = any($1) order by created_at, kid"#,
+        issuers as _,
     )
     .fetch_all(conn)
     .await

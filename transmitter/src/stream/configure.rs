@@ -1,6 +1,7 @@
 //! From a receiver's request to a checked configuration: pure, and every refusal says what to change.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use ssf_common::jwks::Algorithm;
@@ -14,7 +15,7 @@ use crate::client::Client;
 #[derive(Clone, Debug)]
 pub struct Offer {
     /// The type URIs it can send.
-    pub events: Vec<String>,
+    pub events: Arc<[String]>,
     /// How new streams are signed.
     pub algorithm: Algorithm,
     /// Seconds between two verification requests.
@@ -281,7 +282,7 @@ mod tests {
 
     fn offer() -> Offer {
         Offer {
-            events: vec!["urn:a".into(), "urn:b".into()],
+            events: ["urn:a".into(), "urn:b".into()].into(),
             algorithm: Algorithm::Rs256,
             min_verification_interval_s: 30,
             inactivity_timeout_s: None,

@@ -147,6 +147,24 @@ pub(crate) async fn all_of_issuer(conn: &mut PgConnection, issuer: IssuerId) -> 
     Ok(rows.into_iter().map(Stream::from).collect())
 }
 
+/// Disables every stream of an issuer.
+pub(crate) async fn disable_all(
+    conn: &mut PgConnection,
+    issuer: IssuerId,
+    reason: &str,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update stream set status = 'disabled', status_reason = $2, updated_at = $3 where issuer_id = $1 and status <> 'disabled'",
+        issuer as _,
+        reason,
+        now as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// What becomes of the stored authorization header.
 pub(crate) enum StoredAuthorization<'a> {
     /// It stays.

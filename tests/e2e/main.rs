@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on is a failed one")]
 
+mod conformance;
 mod crash;
 mod database_away;
 mod delivery;

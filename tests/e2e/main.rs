@@ -6,6 +6,7 @@ mod conformance;
 mod crash;
 mod database_away;
 mod delivery;
+mod fuzz;
 mod house;
 mod inbox;
 mod intake;

@@ -8,6 +8,7 @@ mod delivery;
 mod house;
 mod inbox;
 mod intake;
+mod issuers;
 mod management;
 mod order;
 mod orderly_stop;

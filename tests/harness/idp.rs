@@ -18,7 +18,9 @@ use ssf_common::runtime::worker::Worker as _;
 use ssf_common::runtime::{Env, postgres};
 use ssf_common::set::{Policy, VerifiedSet, verify};
 use ssf_transmitter::admin::{self, NewClient};
+use ssf_transmitter::audit::Actor;
 use ssf_transmitter::config::{DEFAULTS, Settings};
+use ssf_transmitter::issuer::{Issuer, OwnDefaults};
 use ssf_transmitter::keys::SealingKey;
 use ssf_transmitter::{MIGRATOR, Transmitter};
 use tokio::sync::OnceCell;
@@ -29,7 +31,7 @@ use crate::{ScratchDatabase, TestCluster};
 #[derive(Debug)]
 pub struct Idp {
     /// Its workers, to be ticked.
-    pub transmitter: Transmitter,
+    pub transmitter: Arc<Transmitter>,
     /// Its database.
     pub pool: PgPool,
     /// How others connect to that database.
@@ -40,6 +42,8 @@ pub struct Idp {
     pub issuer: IssuerUrl,
     /// Where it listens; the issuer's own URL unless it is a [`twin`](Self::twin).
     pub base: String,
+    /// Its row.
+    pub row: Issuer,
     env: Env,
     overrides: Vec<(String, String)>,
     http: reqwest::Client,
@@ -121,9 +125,31 @@ impl Idp {
         let transmitter = Transmitter::open(&settings, sealing, env.clone(), pool.clone()).await.unwrap();
         let router = transmitter.router();
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let issuer = settings.issuer.url;
+        let (issuer, row) = (settings.issuer.url, transmitter.issuer.clone());
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { transmitter, pool, database, clock, issuer, base, env, overrides, http }
+        Self { transmitter: Arc::new(transmitter), pool, database, clock, issuer, base, row, env, overrides, http }
+    }
+
+    /// Another issuer of the same service, below this one's path: the same workers, database and clock.
+    pub async fn tenant(&self, path: &str, own: &OwnDefaults) -> Self {
+        let issuer = IssuerUrl(format!("{}{path}", self.issuer));
+        let sealing = SealingKey::parse(&SEALING_KEY.into()).unwrap();
+        let algorithm = ssf_common::jwks::Algorithm::Es256;
+        let actor = Actor::CommandLine("test".to_owned());
+        let row = admin::add_issuer(&self.pool, &issuer, own, algorithm, &sealing, &actor, &self.env).await.unwrap();
+        self.transmitter.tenants.refresh().await.unwrap();
+        Self {
+            transmitter: Arc::clone(&self.transmitter),
+            pool: self.pool.clone(),
+            database: self.database.clone(),
+            clock: Arc::clone(&self.clock),
+            issuer,
+            base: format!("{}{path}", self.base),
+            row,
+            env: self.env.clone(),
+            overrides: self.overrides.clone(),
+            http: self.http.clone(),
+        }
     }
 
     /// A receiver with one stream to create, a secret and a static token.
@@ -139,7 +165,7 @@ impl Idp {
 
     /// Any client.
     pub async fn add_client(&self, new: NewClient) -> Party {
-        let added = admin::add_client(&self.pool, &self.transmitter.issuer, &new, &self.env).await.unwrap();
+        let added = admin::add_client(&self.pool, &self.row, &new, &self.env).await.unwrap();
         let credentials = added.expect("the name is free");
         let text =
             |secret: Option<secrecy::SecretString>| secret.map_or(String::new(), |s| s.expose_secret().to_owned());

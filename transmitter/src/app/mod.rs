@@ -31,6 +31,8 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/transmitter");
 pub struct Transmitter {
     /// The issuer of the configuration; others may be served beside it.
     pub issuer: Issuer,
+    /// All issuers served.
+    pub tenants: Tenants,
     /// Makes deliveries.
     pub fan_out: Arc<FanOut>,
     /// Sends them.
@@ -103,7 +105,7 @@ impl Transmitter {
         let state = ApiState {
             pool,
             env,
-            tenants,
+            tenants: tenants.clone(),
             events: offered(&vocabulary),
             insecure_endpoints: settings.is_development(),
             vocabulary,
@@ -117,6 +119,7 @@ impl Transmitter {
         let max_body_bytes = settings.server.max_body_bytes;
         Ok(Self {
             issuer,
+            tenants,
             fan_out: Arc::new(fan_out),
             push: Arc::new(push),
             maintenance: Arc::new(maintenance),
@@ -157,13 +160,8 @@ impl Transmitter {
         let maintenance = run(Arc::clone(&self.maintenance), Wake::new(), UPKEEP, shutdown.clone(), random());
         shutdown.spawn(Maintenance::NAME, maintenance);
 
-        let tenants = run(
-            Arc::new(self.state.tenants.clone()),
-            self.bells.tenants.clone(),
-            TENANTS_ANEW,
-            shutdown.clone(),
-            random(),
-        );
+        let tenants =
+            run(Arc::new(self.tenants.clone()), self.bells.tenants.clone(), TENANTS_ANEW, shutdown.clone(), random());
         shutdown.spawn(Tenants::NAME, tenants);
 
         let elsewhere = Wake::new();

@@ -5,6 +5,7 @@
 mod crash;
 mod database_away;
 mod delivery;
+mod embedding;
 mod house;
 mod inbox;
 mod intake;

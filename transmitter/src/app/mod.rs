@@ -1,5 +1,7 @@
 //! The transmitter put together: from settings and a pool to a router and the workers behind it.
 
+mod embedding;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use ssf_common::runtime::shutdown::Shutdown;
 use ssf_common::runtime::worker::{Wake, Worker, run};
 use tokio_util::sync::CancellationToken;
 
+pub use self::embedding::{Decision, RecordingError, StartError};
 use crate::api::{ApiState, router};
 use crate::config::Settings;
 use crate::delivery::{
@@ -43,6 +46,7 @@ pub struct Transmitter {
     settler: Settler,
     bells: Bells,
     max_body_bytes: usize,
+    schema: String,
 }
 
 struct Bells {
@@ -127,10 +131,17 @@ impl Transmitter {
             settler,
             bells,
             max_body_bytes,
+            schema: settings.database.schema.clone(),
         })
     }
 
-    /// Every route, to be served or nested.
+    /// Every route of every issuer, to be served, or put into an IdP's own router: as the fallback of the whole, for issuers
+    /// at the root and the documents under `/.well-known`, or nested below the issuer's path with those documents beside it:
+    ///
+    /// ```text
+    /// Router::new().route("/login", …).fallback_service(transmitter.router())
+    /// Router::new().nest("/ssf", transmitter.router()).nest("/.well-known", transmitter.router())
+    /// ```
     pub fn router(&self) -> Router {
         router(self.state.clone(), self.max_body_bytes)
     }

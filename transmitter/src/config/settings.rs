@@ -75,6 +75,20 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The defaults with these differences, such as `("issuer.url", "https://idp.example")`: for an IdP that embeds the
+    /// transmitter. No file and no environment is read.
+    pub fn with(differences: &[(&str, &str)]) -> Result<Self, SettingsError> {
+        let overrides = differences.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Self::load(&Layers {
+            name: "transmitter",
+            defaults: super::DEFAULTS,
+            file: None,
+            usual_file: false,
+            environment: Vec::new(),
+            overrides,
+        })
+    }
+
     /// Whether a private cluster is used.
     pub fn is_embedded(&self) -> bool {
         self.database.url.expose().is_empty()

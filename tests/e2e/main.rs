@@ -19,6 +19,8 @@ mod receiver_commands;
 mod rp;
 mod schema;
 mod startup;
+mod subject_lists;
+mod subjects;
 mod upstream;
 mod validity;
 mod warnings;

@@ -22,7 +22,7 @@ comment on column subject_secret.sealed is 'The secret, AES-256-GCM under the co
 comment on column subject_secret.created_at is 'When it was made.';
 
 create table stream_subject (
-    stream_id       uuid not null references stream on delete cascade,
+    stream_id       uuid not null,
     digest          bytea not null check (length(digest) = 16),
     key             bytea not null check (length(key) = 16),
     shape           bytea check (length(shape) = 16),
@@ -34,11 +34,11 @@ create table stream_subject (
     -- a subject that is neither included nor excluded is not on the list
     check (included_until is not null or excluded_from is not null)
 );
-create index stream_subject_included on stream_subject (stream_id, key, included_until) where included_until is not null;
-create index stream_subject_excluded on stream_subject (stream_id, key, excluded_from) where excluded_from is not null;
+create index stream_subject_included on stream_subject (key, stream_id, included_until) where included_until is not null;
+create index stream_subject_excluded on stream_subject (key, stream_id, excluded_from) where excluded_from is not null;
 create index stream_subject_ending on stream_subject (included_until, stream_id) where included_until < 'infinity';
 comment on table stream_subject is 'The subjects of a stream: one row for each key an event may find a subject by, all rows of a subject alike. One key for a simple subject; one for each alias, member and combination of members otherwise.';
-comment on column stream_subject.stream_id is 'Whose list.';
+comment on column stream_subject.stream_id is 'Whose list. No foreign key: a stream goes at once, a long list afterwards.';
 comment on column stream_subject.digest is 'The subject: HMAC-SHA-256 of its canonical text, cut to 16 bytes.';
 comment on column stream_subject.key is 'What an event about it asks for: a keyed digest of some of its members, cut to 16 bytes.';
 comment on column stream_subject.shape is 'Complex subjects: which members it has.';
@@ -59,3 +59,17 @@ comment on column stream_subject_shape.stream_id is 'Whose list.';
 comment on column stream_subject_shape.shape is 'Digest of the names.';
 comment on column stream_subject_shape.names is 'The member names as keyed digests, sorted: receivers choose names too.';
 comment on column stream_subject_shape.subjects is 'How many subjects have this shape; without any the row goes.';
+
+create table stream_subject_left (
+    stream_id  uuid primary key
+);
+comment on table stream_subject_left is 'Deleted streams whose list was too long to be deleted with them; upkeep deletes it.';
+comment on column stream_subject_left.stream_id is 'Whose list it was.';
+
+create function leave_subjects() returns trigger language plpgsql set search_path from current as $$
+begin
+    insert into stream_subject_left (stream_id) values (old.id) on conflict do nothing;
+    return null;
+end $$;
+comment on function leave_subjects is 'Remembers that the list of a deleted stream is still there.';
+create trigger leave_subjects after delete on stream for each row when (old.subject_keys > 0) execute function leave_subjects();

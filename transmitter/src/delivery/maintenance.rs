@@ -41,7 +41,7 @@ impl Worker for Maintenance {
         let mut conn = self.pool.acquire().await?;
         crate::client::store::forget_expired_tokens(&mut conn, now.minus(A_DAY)).await?;
         crate::outbox::store::forget_keys(&mut conn, now.minus(A_DAY)).await?;
-        crate::stream::subjects::forget_ended(&self.pool, now).await?;
+        let tidied = crate::stream::subjects::tidy(&self.pool, now).await?;
         let expired = store::expire(&mut conn, now.minus(self.retention), EXPIRED_AT_ONCE, now).await?;
         if expired > 0 {
             tracing::warn!(
@@ -49,7 +49,7 @@ impl Worker for Maintenance {
                 "gave up deliveries that were never acknowledged; they are dead letters now"
             );
         }
-        Ok(usize::try_from(expired).unwrap_or(usize::MAX))
+        Ok(usize::try_from(expired.saturating_add(tidied)).unwrap_or(usize::MAX))
     }
 }
 

@@ -13,7 +13,7 @@ use ssf_common::subject::{Simple, Subject};
 use super::Subjects;
 use super::keys::{Asking, Digester, Key, Shape, TooManyKeys};
 use super::secret::SecretError;
-use super::store::filter::{self as store, Probe};
+use super::store::filter::{self as store, Answer, Probe};
 use crate::issuer::IssuerId;
 use crate::stream::StreamKey;
 
@@ -63,25 +63,21 @@ impl Subjects {
             let mut event = Event::of(&about_one[0], &digesters);
             for asked in about_one {
                 if let Some(filter) = filters.get(&asked.stream)
-                    && event.asks(filter, asked.stream, place, &mut probes)
+                    && event.asks(filter, asked.stream, &mut probes)
                 {
                     judged.push((place, filter.default));
                 }
                 place += 1;
             }
         }
-        let (mut included, mut hidden) = (HashSet::new(), HashSet::new());
+        let mut answers = HashSet::new();
         for some in probes.chunks(PROBES_AT_ONCE) {
-            for (place, hides) in store::answers(&mut *conn, some, now).await? {
-                if hides {
-                    hidden.insert(place)
-                } else {
-                    included.insert(place)
-                };
-            }
+            answers.extend(store::answers(&mut *conn, some, now).await?);
         }
         let is_unwanted = |(place, default): &(usize, DefaultSubjects)| {
-            !included.contains(place) && (*default == DefaultSubjects::None || hidden.contains(place))
+            let Asked { seq, stream, .. } = asked[*place];
+            let says = |hides| answers.contains(&Answer { place: seq, hides, stream });
+            !says(false) && (*default == DefaultSubjects::None || says(true))
         };
         Ok(judged.iter().filter(|judged| is_unwanted(judged)).map(|(place, _)| *place).collect())
     }
@@ -121,13 +117,18 @@ pub(super) enum Digests {
     Unknown,
 }
 
-/// One event, and what several streams ask about it alike.
+/// One event, and what it asks for: the same of every stream, so each question is asked once.
 pub(super) struct Event<'a> {
+    seq: i64,
     /// The stream that the subject names.
     names_stream: Option<StreamKey>,
     about: About<'a>,
-    matching: HashMap<Key, Result<Vec<Key>, TooManyKeys>>,
-    covering: HashMap<Key, Result<Vec<Key>, TooManyKeys>>,
+    asked_simple: bool,
+    asked_as_member: bool,
+    asked_hiding: bool,
+    /// By shape: whether what matches, and what covers, could be asked for.
+    matching: HashMap<Key, bool>,
+    covering: HashSet<Key>,
 }
 
 enum About<'a> {
@@ -150,11 +151,21 @@ impl<'a> Event<'a> {
             (Some(Digests::NothingListed), Some(_)) => About::Nothing,
             _ => About::Unknown,
         };
-        Self { names_stream, about, matching: HashMap::new(), covering: HashMap::new() }
+        Self {
+            seq: asked.seq,
+            names_stream,
+            about,
+            asked_simple: false,
+            asked_as_member: false,
+            asked_hiding: false,
+            matching: HashMap::new(),
+            covering: HashSet::new(),
+        }
     }
 
-    /// Adds what `stream` must be asked to `probes`. `false`: it wants the event, whatever the answers would be.
-    pub(super) fn asks(&mut self, filter: &Filter, stream: StreamKey, place: usize, probes: &mut Vec<Probe>) -> bool {
+    /// Adds what must be asked for `stream` to `probes`, as far as it was not asked for another. `false`: the stream wants
+    /// the event, whatever the answers would be.
+    pub(super) fn asks(&mut self, filter: &Filter, stream: StreamKey, probes: &mut Vec<Probe>) -> bool {
         let has_all = filter.default == DefaultSubjects::All;
         if self.names_stream == Some(stream) || (has_all && !filter.excludes) {
             return false;
@@ -164,26 +175,31 @@ impl<'a> Event<'a> {
             About::Nothing => return !has_all,
             About::Unknown => return false,
         };
-        let begin = probes.len();
-        let mut ask = |keys: &[Key], hides| {
-            probes.extend(keys.iter().map(|key| Probe { place, stream, key: *key, hides }));
-        };
-        ask(&asking.simple, false);
-        if !filter.shapes.is_empty() {
+        let place = self.seq;
+        let mut ask = |keys: &[Key], hides| probes.extend(keys.iter().map(|key| Probe { place, key: *key, hides }));
+        if !std::mem::replace(&mut self.asked_simple, true) {
+            ask(&asking.simple, false);
+        }
+        if !filter.shapes.is_empty() && !std::mem::replace(&mut self.asked_as_member, true) {
             ask(&asking.as_member, false);
         }
-        if has_all && asking.is_simple() {
+        if has_all && asking.is_simple() && !std::mem::replace(&mut self.asked_hiding, true) {
             ask(&asking.simple, true);
         }
         for shape in &filter.shapes {
-            let Ok(matching) = self.matching.entry(shape.id).or_insert_with(|| asking.matching(shape)) else {
-                probes.truncate(begin);
+            let can_be_asked = *self.matching.entry(shape.id).or_insert_with(|| match asking.matching(shape) {
+                Ok(keys) => {
+                    ask(&keys, false);
+                    true
+                }
+                Err(TooManyKeys) => false,
+            });
+            if !can_be_asked {
                 return false;
-            };
-            ask(matching, false);
-            // too many to ask: nothing is hidden
-            if has_all && let Ok(covering) = self.covering.entry(shape.id).or_insert_with(|| asking.covering(shape)) {
-                ask(covering, true);
+            }
+            // where there are too many to ask for, nothing is hidden
+            if has_all && self.covering.insert(shape.id) {
+                ask(&asking.covering(shape).unwrap_or_default(), true);
             }
         }
         true

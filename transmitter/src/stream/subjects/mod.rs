@@ -10,9 +10,9 @@
 //!   Adding takes effect at once and cancels a removal.
 //! * [`Subjects::unwanted`] answers the fan-out from an index: a list is never read through, so it may be long.
 //! * Only the identical subject takes away what was added. Nothing else is inferred from a removal.
-//! * `verified` is kept as the receiver said it and changes nothing: the list is a receiver's filter over events it is
-//!   entitled to, not a permission, so a subject it has not verified does not open more to it than leaving the list
-//!   empty on a stream of all subjects would.
+//! * `verified` is kept as the receiver said it and changes nothing, nor is an unknown subject treated otherwise than a
+//!   known one (§9.1): the list is the receiver's filter, not a permission. What a receiver may hear at all is said by its
+//!   credential and by the event types offered to it.
 //!
 //! No subject is stored. `keys` makes keyed digests, `secret` holds what they are keyed with.
 
@@ -33,13 +33,20 @@ use ssf_common::clock::Timestamp;
 use ssf_common::protocol::DefaultSubjects;
 use ssf_common::subject::Subject;
 
-/// Forgets subjects whose grace has passed, a bounded number of them; returns how many rows were tidied up.
-pub(crate) async fn forget_ended(pool: &PgPool, now: Timestamp) -> sqlx::Result<u64> {
+/// Forgets subjects whose grace has passed and lists whose stream is gone, a bounded number of them; returns how many rows
+/// were tidied up.
+pub(crate) async fn tidy(pool: &PgPool, now: Timestamp) -> sqlx::Result<u64> {
     let mut tidied = 0;
     for _ in 0..BATCHES_AT_ONCE {
         let mut tx = pool.begin().await?;
         let Some(stream) = store::upkeep::stream_with_ended(&mut tx, now).await? else { break };
         tidied += store::upkeep::forget_ended(&mut tx, stream, now, KEYS_AT_ONCE).await?;
+        tx.commit().await?;
+    }
+    for _ in 0..BATCHES_AT_ONCE {
+        let mut tx = pool.begin().await?;
+        let Some(stream) = store::upkeep::stream_left(&mut tx).await? else { break };
+        tidied += store::upkeep::delete_left(&mut tx, stream, KEYS_AT_ONCE).await?;
         tx.commit().await?;
     }
     Ok(tidied)

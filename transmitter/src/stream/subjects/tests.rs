@@ -58,7 +58,7 @@ impl List {
         let stream = StreamKey(uuid::Uuid::nil());
         let asked = Asked { issuer, seq: 1, subject: Some(event), stream };
         let mut probes: Vec<Probe> = Vec::new();
-        if !Event::of(&asked, &digesters).asks(&self.filter, stream, 0, &mut probes) {
+        if !Event::of(&asked, &digesters).asks(&self.filter, stream, &mut probes) {
             return true;
         }
         let yes = |hides: bool, keys: &HashSet<Key>| probes.iter().any(|p| p.hides == hides && keys.contains(&p.key));

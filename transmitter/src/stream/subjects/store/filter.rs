@@ -35,42 +35,65 @@ pub(crate) async fn filters(
     Ok(filters)
 }
 
-/// One question to a list: whether it has a subject with this key that is added, or (`hides`) removed.
+/// One question: which lists have a subject with this key that is added, or (`hides`) removed.
 pub(crate) struct Probe {
-    pub(crate) place: usize,
-    pub(crate) stream: StreamKey,
+    /// Whose question; it stands in the answers.
+    pub(crate) place: i64,
     pub(crate) key: Key,
     pub(crate) hides: bool,
 }
 
-/// The questions answered with yes, as (place, hides).
-pub(crate) async fn answers(
-    conn: &mut PgConnection,
-    probes: &[Probe],
-    now: Timestamp,
-) -> sqlx::Result<Vec<(usize, bool)>> {
-    let places: Vec<i64> = probes.iter().map(|probe| i64::try_from(probe.place).unwrap_or(i64::MAX)).collect();
-    let streams: Vec<StreamKey> = probes.iter().map(|probe| probe.stream).collect();
+/// A list that has the key of a question.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Answer {
+    pub(crate) place: i64,
+    pub(crate) hides: bool,
+    pub(crate) stream: StreamKey,
+}
+
+/// The lists that answer yes.
+pub(crate) async fn answers(conn: &mut PgConnection, probes: &[Probe], now: Timestamp) -> sqlx::Result<Vec<Answer>> {
+    let places: Vec<i64> = probes.iter().map(|probe| probe.place).collect();
     let keys: Vec<Key> = probes.iter().map(|probe| probe.key).collect();
     let hides: Vec<bool> = probes.iter().map(|probe| probe.hides).collect();
-    let rows = sqlx::query!(
-        // `limit 1` keeps each question at one row of the index, though a million subjects may share a key
-        r#"select q.place as "place!", q.hides as "hides!"
-             from unnest($1::bigint[], $2::uuid[], $3::bytea[], $4::bool[]) as q (place, stream_id, key, hides)
+    sqlx::query_as!(
+        Answer,
+        // Each question hops through the index from one list to the next, though a million subjects of a list may share
+        // a key: as many looks as lists have it, and one. Whether one of the list's subjects counts now is a look more.
+        r#"select q.place as "place!", q.hides as "hides!", yes.stream_id as "stream!: StreamKey"
+             from unnest($1::bigint[], $2::bytea[], $3::bool[]) as q (place, key, hides)
             cross join lateral (
-                (select 1 from stream_subject s
-                  where not q.hides and s.stream_id = q.stream_id and s.key = q.key and s.included_until > $5 limit 1)
+                (with recursive list (id) as (
+                     (select s.stream_id from stream_subject s
+                       where not q.hides and s.key = q.key and s.included_until is not null order by s.stream_id limit 1)
+                     union all
+                     select (select s.stream_id from stream_subject s
+                              where s.key = q.key and s.included_until is not null and s.stream_id > list.id
+                              order by s.stream_id limit 1)
+                       from list where list.id is not null
+                 )
+                 select list.id as stream_id from list
+                  cross join lateral (select 1 from stream_subject s
+                                       where s.key = q.key and s.stream_id = list.id and s.included_until > $4 limit 1) counts)
                 union all
-                (select 1 from stream_subject s
-                  where q.hides and s.stream_id = q.stream_id and s.key = q.key and s.excluded_from <= $5 limit 1)
+                (with recursive list (id) as (
+                     (select s.stream_id from stream_subject s
+                       where q.hides and s.key = q.key and s.excluded_from is not null order by s.stream_id limit 1)
+                     union all
+                     select (select s.stream_id from stream_subject s
+                              where s.key = q.key and s.excluded_from is not null and s.stream_id > list.id
+                              order by s.stream_id limit 1)
+                       from list where list.id is not null
+                 )
+                 select list.id from list
+                  cross join lateral (select 1 from stream_subject s
+                                       where s.key = q.key and s.stream_id = list.id and s.excluded_from <= $4 limit 1) counts)
             ) as yes"#,
         &places,
-        &streams as &[StreamKey],
         &keys as &[Key],
         &hides,
         now as _,
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (usize::try_from(row.place).unwrap_or(usize::MAX), row.hides)).collect())
+    .await
 }

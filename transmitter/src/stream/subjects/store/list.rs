@@ -223,10 +223,20 @@ pub(crate) async fn count_shape(
     Ok(counted.rows_affected() == 1)
 }
 
-/// Forgets the whole list of a stream that is about to be deleted. Before the stream's row is locked against deliveries:
-/// a long list takes a while, and no fan-out shall wait for it.
+/// Forgets the whole list of a stream that is about to be deleted. A long one is left to upkeep (a trigger remembers it), so
+/// that neither the receiver nor a fan-out waits for it.
 pub(crate) async fn clear(conn: &mut PgConnection, stream: StreamKey) -> sqlx::Result<()> {
-    sqlx::query!("delete from stream_subject where stream_id = $1", stream as _).execute(&mut *conn).await?;
-    sqlx::query!("delete from stream_subject_shape where stream_id = $1", stream as _).execute(conn).await?;
+    let short = sqlx::query!(
+        "update stream set subjects = 0, subject_keys = 0, subjects_excluded = 0 where id = $1 and subject_keys <= $2",
+        stream as _,
+        CLEARED_AT_ONCE,
+    )
+    .execute(&mut *conn)
+    .await?;
+    if short.rows_affected() == 1 {
+        sqlx::query!("delete from stream_subject where stream_id = $1", stream as _).execute(conn).await?;
+    }
     Ok(())
 }
+
+const CLEARED_AT_ONCE: i32 = 1_000;

@@ -1,4 +1,4 @@
-//! SQL that forgets subjects whose grace has passed.
+//! SQL that forgets subjects whose grace has passed, and lists whose stream is gone.
 
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
@@ -30,17 +30,22 @@ pub(crate) async fn forget_ended(
         .fetch_optional(&mut *conn)
         .await?;
     let kept = sqlx::query!(
-        "update stream_subject set included_until = null
-          where stream_id = $1 and included_until < 'infinity' and included_until <= $2 and excluded_from is not null",
+        "with ended as (
+             select digest from stream_subject
+              where included_until < 'infinity' and included_until <= $2 and stream_id = $1 and excluded_from is not null limit $3
+         )
+         update stream_subject set included_until = null
+          where stream_id = $1 and digest = any (array(select digest from ended))",
         stream as _,
         now as _,
+        limit,
     )
     .execute(&mut *conn)
     .await?;
     let gone = sqlx::query_scalar!(
         r#"with ended as (
                select digest from stream_subject
-                where included_until < 'infinity' and included_until <= $2 and stream_id = $1 limit $3
+                where included_until < 'infinity' and included_until <= $2 and stream_id = $1 and excluded_from is null limit $3
            ), gone as (
                delete from stream_subject where stream_id = $1 and digest = any (array(select digest from ended))
                returning digest, shape
@@ -65,4 +70,30 @@ pub(crate) async fn forget_ended(
     .fetch_one(conn)
     .await?;
     Ok(kept.rows_affected() + u64::try_from(gone).unwrap_or(0))
+}
+
+/// A deleted stream whose list is still there.
+pub(crate) async fn stream_left(conn: &mut PgConnection) -> sqlx::Result<Option<StreamKey>> {
+    sqlx::query_scalar!(
+        r#"select stream_id as "stream: StreamKey" from stream_subject_left order by stream_id limit 1 for update skip locked"#
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Deletes at most `limit` keys of a deleted stream's list; returns how many.
+pub(crate) async fn delete_left(conn: &mut PgConnection, stream: StreamKey, limit: i64) -> sqlx::Result<u64> {
+    let gone = sqlx::query!(
+        "delete from stream_subject s
+          using (select stream_id, digest, key from stream_subject where stream_id = $1 order by stream_id, digest, key limit $2) old
+          where s.stream_id = old.stream_id and s.digest = old.digest and s.key = old.key",
+        stream as _,
+        limit,
+    )
+    .execute(&mut *conn)
+    .await?;
+    if gone.rows_affected() == 0 {
+        sqlx::query!("delete from stream_subject_left where stream_id = $1", stream as _).execute(conn).await?;
+    }
+    Ok(gone.rows_affected())
 }

@@ -121,6 +121,21 @@ async fn a_stream_without_default_subjects_hears_of_those_that_were_added_only()
     assert_eq!(scene.idp.count(status).await, 2, "and nothing else was ever planned");
 }
 
+// the same for what an identity provider records in its own transaction
+#[tokio::test]
+async fn what_is_emitted_by_sql_obeys_the_list_too() {
+    let scene = Scene::none().await;
+    scene.add(&email("jane")).await;
+    scene
+        .idp
+        .execute(r#"select ssf_emit('session-revoked', '{"email": "jane@example.com", "format": "email"}')"#)
+        .await;
+    scene.idp.execute(r#"select ssf_emit('session-revoked', '{"format": "email", "email": "joe@example.com"}')"#).await;
+    scene.idp.fan_out().await;
+    assert_eq!(scene.idp.count("select count(*) from delivery").await, 1);
+    assert_eq!(scene.idp.count("select count(*) from event where streams = 0").await, 1);
+}
+
 // SSF 1.0 §7.1: default_subjects ALL; §8.1.3.3
 #[tokio::test]
 async fn a_stream_with_all_subjects_hears_of_all_but_those_that_were_removed() {

@@ -23,6 +23,8 @@ mod rollout;
 mod rp;
 mod schema;
 mod startup;
+mod subject_lists;
+mod subjects;
 mod upstream;
 mod validity;
 mod warnings;

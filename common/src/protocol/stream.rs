@@ -1,7 +1,8 @@
-//! Streams as both parties describe them (SSF 1.0 §8.1.1, §8.1.2, §8.1.4).
+//! Streams as both parties describe them (SSF 1.0 §8.1).
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use super::DeliveryMethod;
 use crate::event::StreamStatus;
@@ -148,6 +149,27 @@ pub struct StatusBody {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// A request to add a subject to a stream (§8.1.3.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddSubject {
+    /// Which stream.
+    pub stream_id: StreamId,
+    /// Whose events are wanted.
+    pub subject: Value,
+    /// Whether the receiver has verified the subject; absent means that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
+}
+
+/// A request to remove a subject from a stream (§8.1.3.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveSubject {
+    /// Which stream.
+    pub stream_id: StreamId,
+    /// Whose events are no longer wanted.
+    pub subject: Value,
 }
 
 /// A request for a verification event (§8.1.4.2).

@@ -22,6 +22,12 @@ pub struct ListedStream {
     pub oldest_decision: Option<ssf_common::clock::Timestamp>,
     /// SETs given up.
     pub dead_letters: i64,
+    /// `ALL` but those removed, or `NONE` but those added.
+    pub default_subjects: String,
+    /// How many subjects were added or removed by name.
+    pub subjects: i32,
+    /// How many of them were removed from a stream that has all others.
+    pub subjects_excluded: i32,
 }
 
 /// The streams of an issuer, oldest first.
@@ -40,6 +46,9 @@ pub async fn list_streams(pool: &PgPool, issuer: &Issuer) -> sqlx::Result<Vec<Li
             waiting: health.waiting,
             oldest_decision: health.oldest_decision,
             dead_letters: health.dead_letters,
+            default_subjects: health.default_subjects,
+            subjects: health.subjects,
+            subjects_excluded: health.subjects_excluded,
         })
     });
     Ok(listed.collect())

@@ -13,6 +13,7 @@ use crate::delivery::PollingError;
 use crate::keys::SealError;
 use crate::outbox::{DraftError, RecordError};
 use crate::stream::ConfigurationError;
+use crate::stream::subjects::{ListError, SecretError};
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(crate) enum ApiError {
     Invalid(String),
     /// There is nothing here, or nothing of yours.
     NotFound(&'static str),
+    /// This may not be done, by whatever credential.
+    Forbidden(String),
     /// It contradicts what is there.
     Conflict(String),
     /// Too fast: come again after so many seconds.
@@ -86,6 +89,26 @@ impl From<ConfigurationError> for ApiError {
     }
 }
 
+impl From<SecretError> for ApiError {
+    fn from(error: SecretError) -> Self {
+        match error {
+            SecretError::Database(error) => error.into(),
+            SecretError::Seal(error) => error.into(),
+        }
+    }
+}
+
+impl From<ListError> for ApiError {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Database(error) => error.into(),
+            ListError::TooManyKeys(_) => Self::Invalid(format!("`subject` is not valid: {error}")),
+            // §8.1.3.2, §8.1.3.3: not allowed to add or remove this subject, or in general
+            ListError::Full(_) | ListError::TooManyShapes | ListError::OwnSubject => Self::Forbidden(error.to_string()),
+        }
+    }
+}
+
 impl From<DraftError> for ApiError {
     fn from(error: DraftError) -> Self {
         Self::Invalid(error.to_string())
@@ -118,6 +141,7 @@ impl IntoResponse for ApiError {
                 (error_reply(StatusCode::FORBIDDEN, "insufficient_scope", &text), Some(challenge(&header)))
             }
             Self::Invalid(reason) => (error_reply(StatusCode::BAD_REQUEST, "invalid_request", &reason), None),
+            Self::Forbidden(reason) => (error_reply(StatusCode::FORBIDDEN, "forbidden", &reason), None),
             Self::NotFound(what) => (error_reply(StatusCode::NOT_FOUND, "not_found", what), None),
             Self::Conflict(reason) => (error_reply(StatusCode::CONFLICT, "conflict", &reason), None),
             Self::TooFast(seconds) => {

@@ -12,7 +12,7 @@ use super::front::At;
 use crate::keys::store;
 
 /// `GET /.well-known/ssf-configuration{path}`.
-pub(super) async fn ssf(At(tenant): At) -> impl IntoResponse {
+pub(super) async fn ssf(State(state): State<ApiState>, At(tenant): At) -> impl IntoResponse {
     let at = |path| Some(tenant.endpoints.at(path));
     let metadata = Metadata {
         spec_version: Some("1_0".to_owned()),
@@ -21,10 +21,10 @@ pub(super) async fn ssf(At(tenant): At) -> impl IntoResponse {
         delivery_methods_supported: vec![DeliveryMethod::Push.urn().to_owned(), DeliveryMethod::Poll.urn().to_owned()],
         configuration_endpoint: at("/ssf/streams"),
         status_endpoint: at("/ssf/status"),
-        add_subject_endpoint: None,
-        remove_subject_endpoint: None,
+        add_subject_endpoint: at("/ssf/subjects/add"),
+        remove_subject_endpoint: at("/ssf/subjects/remove"),
         verification_endpoint: at("/ssf/verify"),
-        critical_subject_members: Vec::new(),
+        critical_subject_members: state.critical_subject_members.to_vec(),
         authorization_schemes: vec![AuthorizationScheme { spec_urn: "urn:ietf:rfc:6749".to_owned() }],
         default_subjects: Some(tenant.defaults.subjects),
     };

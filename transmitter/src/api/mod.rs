@@ -14,6 +14,7 @@ mod poll;
 mod state;
 mod status;
 mod streams;
+mod subjects;
 mod token;
 mod verification;
 
@@ -37,6 +38,8 @@ pub fn router(state: ApiState, body_limit: usize) -> Router {
             post(streams::create).get(streams::read).patch(streams::patch).put(streams::put).delete(streams::delete),
         )
         .route("/ssf/status", get(status::read))
+        .route("/ssf/subjects/add", post(subjects::add))
+        .route("/ssf/subjects/remove", post(subjects::remove))
         .route("/ssf/verify", post(verification::request))
         .route("/ssf/poll/{stream_id}", post(poll::poll))
         .route("/events", post(events::record))

@@ -13,6 +13,7 @@ use crate::delivery::Polling;
 use crate::keys::SealingKey;
 use crate::outbox::Recorder;
 use crate::stream::Offer;
+use crate::stream::subjects::Subjects;
 use crate::tenant::{Tenant, Tenants};
 
 /// Everything a handler may use. Clones share it.
@@ -28,6 +29,10 @@ pub struct ApiState {
     pub vocabulary: Arc<Vocabulary>,
     /// The type URIs that can be sent.
     pub events: Arc<[String]>,
+    /// Members of complex subjects that a receiver must understand.
+    pub critical_subject_members: Arc<[String]>,
+    /// The lists of subjects.
+    pub subjects: Subjects,
     /// Development: push endpoints on plain http and on loopback or private addresses are accepted.
     pub insecure_endpoints: bool,
     /// Seals push credentials.

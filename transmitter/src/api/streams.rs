@@ -20,6 +20,7 @@ use super::auth::Caller;
 use super::error::ApiError;
 use crate::client::{Client, Scope};
 use crate::delivery::authorization_place;
+use crate::stream::subjects::store::list::set_default;
 use crate::stream::{Offer, Stream, StreamKey, Wanted, configure, store};
 use crate::tenant::Tenant;
 
@@ -57,6 +58,7 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
             client.max_streams
         )));
     }
+    set_default(&mut tx, key, tenant.defaults.subjects).await?;
     tx.commit().await?;
     tracing::info!(stream.id = %key, client.id = %client.client_id, "a stream was created");
     Ok(reply(StatusCode::CREATED, &configuration(&state, &tenant, &client, &stream)))

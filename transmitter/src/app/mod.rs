@@ -24,6 +24,7 @@ use crate::delivery::{
 use crate::issuer::{Defaults, Issuer, IssuerId};
 use crate::keys::{KeyRingError, SealingKey, ensure_active};
 use crate::outbox::{Lane, Recorder};
+use crate::stream::subjects::Subjects;
 use crate::tenant::Tenants;
 
 /// The schema's migrations.
@@ -87,8 +88,16 @@ impl Transmitter {
         let sender = Sender::new(settings.push.timeout.duration())?;
         let push =
             Push::new(pool.clone(), env.clone(), desk.clone(), sender, settler.clone(), limits, bells.push.clone());
-        let fan_out =
-            FanOut::new(pool.clone(), env.clone(), Arc::clone(&vocabulary), bells.push.clone(), bells.polls.clone());
+        let subjects =
+            Subjects::new(sealing.clone(), settings.streams.max_subjects, settings.streams.removal_grace.duration());
+        let fan_out = FanOut::new(
+            pool.clone(),
+            env.clone(),
+            Arc::clone(&vocabulary),
+            subjects.clone(),
+            bells.push.clone(),
+            bells.polls.clone(),
+        );
         let maintenance = Maintenance::new(
             pool.clone(),
             env.clone(),
@@ -111,6 +120,8 @@ impl Transmitter {
             env,
             tenants: tenants.clone(),
             events: offered(&vocabulary),
+            critical_subject_members: settings.issuer.critical_subject_members.as_slice().into(),
+            subjects,
             insecure_endpoints: settings.is_development(),
             vocabulary,
             sealing,

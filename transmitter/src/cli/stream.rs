@@ -53,7 +53,8 @@ async fn work(
                 "endpoint_url": stream.wanted.endpoint_url, "events_delivered": stream.wanted.events_delivered,
                 "created_at": stream.created_at, "waiting": listed.waiting, "oldest_decision": listed.oldest_decision,
                 "failures": listed.failures, "trouble": listed.trouble, "last_success_at": listed.last_success_at,
-                "dead_letters": listed.dead_letters,
+                "dead_letters": listed.dead_letters, "default_subjects": listed.default_subjects,
+                "subjects": listed.subjects, "subjects_excluded": listed.subjects_excluded,
             })
             .to_string();
         }

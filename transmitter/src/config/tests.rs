@@ -21,6 +21,9 @@ fn a_configuration_that_cannot_work_is_refused_by_its_key() {
     let refused = [
         (&[("issuer.url", "http://idp.example")][..], "issuer.url must be https"),
         (&[("issuer.url", "https://idp.example/?x")], "issuer.url must have no query"),
+        (&[("issuer.critical_subject_members", "[\"format\"]")], "issuer.critical_subject_members must be"),
+        (&[("streams.max_subjects", "2000000000")], "streams.max_subjects must be"),
+        (&[("streams.removal_grace", "400d")], "streams.removal_grace must be"),
         (&[("push.lease", "4s")], "push.lease must be longer than push.timeout"),
         (&[("tokens.lifetime", "2h")], "tokens.lifetime must be"),
         (&[("timeline.claim", "iss")], "timeline.claim must not"),

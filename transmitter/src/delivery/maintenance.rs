@@ -1,4 +1,5 @@
-//! Upkeep: what is too old is given up, the history gets its next partitions and loses its oldest, expired credentials go.
+//! Upkeep: what is too old is given up, the history gets its next partitions and loses its oldest, expired credentials go, and so
+//! do subjects whose grace has passed.
 
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ impl Worker for Maintenance {
         let mut conn = self.pool.acquire().await?;
         crate::client::store::forget_expired_tokens(&mut conn, now.minus(A_DAY)).await?;
         crate::outbox::store::forget_keys(&mut conn, now.minus(A_DAY)).await?;
+        let tidied = crate::stream::subjects::tidy(&self.pool, now).await?;
         let expired = store::expire(&mut conn, now.minus(self.retention), EXPIRED_AT_ONCE, now).await?;
         if expired > 0 {
             tracing::warn!(
@@ -47,7 +49,7 @@ impl Worker for Maintenance {
                 "gave up deliveries that were never acknowledged; they are dead letters now"
             );
         }
-        Ok(usize::try_from(expired).unwrap_or(usize::MAX))
+        Ok(usize::try_from(expired.saturating_add(tidied)).unwrap_or(usize::MAX))
     }
 }
 

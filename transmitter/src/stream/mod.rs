@@ -2,6 +2,7 @@
 //!
 //! What a receiver asks for is checked in `configure` (pure), kept by `store`, and shown as [`Stream`].
 
+pub(crate) mod algorithm;
 pub(crate) mod configure;
 pub(crate) mod store;
 

@@ -186,3 +186,7 @@ fn follower_due(key: &Key, rotation: &Rotation) -> Option<Timestamp> {
     let lead = rotation.every.checked_sub(rotation.ahead)?;
     (!rotation.every.is_zero()).then(|| since.plus(lead))
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -12,6 +12,7 @@ use http::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use ssf_common::clock::ManualClock;
+use ssf_common::id::KeyId;
 use ssf_common::jwks::{Algorithm, ImportError, SigningKey};
 use ssf_common::random::SystemRandom;
 use ssf_common::runtime::Env;
@@ -135,21 +136,19 @@ async fn processes_that_rotate_at_once_make_one_key_and_activate_it_once() {
     let (one, two, three) = (&operator.idp, operator.idp.twin().await, operator.idp.twin().await);
     for (days, keys) in [(89, 2), (1, 2), (8, 1), (81, 2), (1, 2)] {
         one.advance(Duration::from_hours(24 * days));
-        let workers = [one, &two, &three, one, &two, &three].map(|idp| idp.transmitter.rotator.tick());
-        let [a, b, c, d, e, f] = workers;
-        let steps = tokio::join!(a, b, c, d, e, f);
-        let steps = steps.0.unwrap()
-            + steps.1.unwrap()
-            + steps.2.unwrap()
-            + steps.3.unwrap()
-            + steps.4.unwrap()
-            + steps.5.unwrap();
+        let tick = |idp: &Idp| Arc::clone(&idp.transmitter.rotator);
+        let workers: Vec<_> = [one, &two, &three, one, &two, &three].map(tick).into();
+        let ticks = workers.into_iter().map(|worker| tokio::spawn(async move { worker.tick().await.unwrap() }));
+        let mut steps = 0;
+        for tick in ticks.collect::<Vec<_>>() {
+            steps += tick.await.unwrap();
+        }
         assert_eq!(steps, 1, "one step after {days} days more, by whoever was first");
         assert_eq!(one.count("select count(*) from signing_key").await, keys);
     }
     let said = audit::entries(&mut one.pool.acquire().await.unwrap(), one.transmitter.issuer.id, 0, 100).await.unwrap();
     let said: Vec<(&str, &str)> = said.iter().map(|entry| (entry.actor.as_str(), entry.action.as_str())).collect();
-    let once = |action: &'static str| ("service", action);
+    let by_itself = |action: &'static str| ("service", action);
     let expected = [
         "key.made",
         "key.activated",
@@ -161,7 +160,7 @@ async fn processes_that_rotate_at_once_make_one_key_and_activate_it_once() {
         "key.retired",
         "key.activated",
     ];
-    assert_eq!(said, expected.map(once));
+    assert_eq!(said, expected.map(by_itself));
 }
 
 #[tokio::test]
@@ -233,7 +232,6 @@ async fn a_removed_key_leaves_nothing_but_its_public_half() {
 
 /// The tables in which these bytes stand.
 async fn tables_with(idp: &Idp, bytes: &[u8]) -> Vec<String> {
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let tables: Vec<String> =
         sqlx::query_scalar("select tablename::text from pg_tables where schemaname = current_schema")
             .fetch_all(&idp.pool)
@@ -241,8 +239,9 @@ async fn tables_with(idp: &Idp, bytes: &[u8]) -> Vec<String> {
             .unwrap();
     let mut found = Vec::new();
     for table in tables {
-        let query = format!("select exists (select 1 from {table} t where t::text like '%' || $1 || '%')");
-        let has: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).bind(&hex).fetch_one(&idp.pool).await.unwrap();
+        let query =
+            format!("select exists (select 1 from {table} t where t::text like '%' || encode($1, 'hex') || '%')");
+        let has: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).bind(bytes).fetch_one(&idp.pool).await.unwrap();
         if has {
             found.push(table);
         }
@@ -336,7 +335,7 @@ async fn an_imported_key_enters_as_next_keeps_its_id_and_signs_what_its_receiver
     // one that receivers know already may sign at once
     let known = jwk(Algorithm::Es256, "known").to_string().into();
     let entered = operator.keys().import(&known, Some(Algorithm::Es256), true).await.unwrap();
-    assert_eq!(entered.replaced.as_ref().map(|kid| kid.as_str()), Some("of 2019"));
+    assert_eq!(entered.replaced.as_ref().map(KeyId::as_str), Some("of 2019"));
     operator.rotate().await;
     assert_eq!(kid(&operator.next_set(&scene, "now").await), "known");
 }

@@ -1,7 +1,7 @@
 //! A receiver that keeps the key set for an hour never meets a SET it cannot verify, however often keys rotate under load,
 //! whichever process signs, and whatever that process knows of the rotation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -55,6 +55,23 @@ impl Cached {
     }
 }
 
+/// Six of them, which read the key set ten minutes after each other.
+async fn staggered(party: &Party, from: &Idp) -> Vec<Cached> {
+    let mut all = Vec::new();
+    for number in 0..6 {
+        let mut cached = Cached::new(party, from).await;
+        cached.read_at = cached.read_at.minus(Duration::from_mins(10 * number));
+        all.push(cached);
+    }
+    all
+}
+
+fn assert_known(all: &mut [Cached], set: &str, idp: &Idp, at: &'static str) {
+    for (number, cached) in all.iter_mut().enumerate() {
+        assert!(cached.verifies(set, idp), "{at}: {} is not known to {number}", kid(set));
+    }
+}
+
 async fn published(from: &Idp) -> VerifyingKeys {
     let served = from.send(Method::GET, "/jwks.json", &[], "").await;
     assert_eq!((served.status, served.header("cache-control")), (200, "public, max-age=300"));
@@ -79,23 +96,26 @@ struct Scene {
     sink: Sink,
     poller: Party,
     poll_stream: String,
-    pushed: Cached,
-    polled: Cached,
+    /// What looks at pushed SETs, and at polled ones: each has read the key set at another moment of its hour.
+    by_push: Vec<Cached>,
+    by_poll: Vec<Cached>,
     looked_at: usize,
     acked: Vec<String>,
+    /// SETs that a receiver holds until its time has nearly run out, and from when on.
+    held: VecDeque<(Timestamp, String)>,
 }
 
 impl Scene {
     async fn start() -> Self {
         let one = Idp::start_with(&FAST).await;
         let two = one.twin().await;
-        let (pushed, poller) = (one.add_receiver("pushed").await, one.add_receiver("polled").await);
+        let (pushee, poller) = (one.add_receiver("pushed").await, one.add_receiver("polled").await);
         let (producer, sink) = (one.add_producer().await, Sink::start().await);
-        one.push_stream(&pushed, &sink.url, &["session-revoked"]).await;
+        one.push_stream(&pushee, &sink.url, &["session-revoked"]).await;
         let poll_stream = one.poll_stream(&poller, &["session-revoked"]).await;
-        let pushed = Cached::new(&pushed, &one).await;
-        let polled = Cached::new(&poller, &two).await;
-        Self { one, two, producer, sink, poller, poll_stream, pushed, polled, looked_at: 0, acked: Vec::new() }
+        let (by_push, by_poll) = (staggered(&pushee, &one).await, staggered(&poller, &two).await);
+        let (acked, held) = (Vec::new(), VecDeque::new());
+        Self { one, two, producer, sink, poller, poll_stream, by_push, by_poll, looked_at: 0, acked, held }
     }
 
     async fn emit(&self, step: usize) {
@@ -104,22 +124,28 @@ impl Scene {
         assert_eq!(self.one.post("/events", &self.producer, &json!(batch)).await.status, 202);
     }
 
-    /// Both receivers look at what has come, each with the keys it keeps.
+    /// Everybody looks at what has come, with the keys it keeps; polled SETs a second time, after most of the time it may be held.
     async fn check(&mut self, at: &'static str) {
         let (even, odd) = (&self.one, &self.two);
-        self.pushed.hourly(odd).await;
-        self.polled.hourly(even).await;
+        for (number, cached) in self.by_push.iter_mut().chain(&mut self.by_poll).enumerate() {
+            cached.hourly(if number.is_multiple_of(2) { even } else { odd }).await;
+        }
         let requests = self.sink.requests();
         for request in &requests[self.looked_at..] {
-            assert!(self.pushed.verifies(&request.set, even), "pushed {at}: {} is not known", kid(&request.set));
+            assert_known(&mut self.by_push, &request.set, even, at);
         }
         self.looked_at = requests.len();
         let door = if self.looked_at.is_multiple_of(2) { even } else { odd };
         let reply = door.poll(&self.poller, &self.poll_stream, &json!({ "ack": self.acked })).await;
         let sets = reply.body["sets"].as_object().unwrap();
+        let now = even.clock.now();
         for set in sets.values() {
             let set = set.as_str().unwrap();
-            assert!(self.polled.verifies(set, even), "polled {at}: {} is not known", kid(set));
+            assert_known(&mut self.by_poll, set, even, at);
+            self.held.push_back((now, set.to_owned()));
+        }
+        while let Some((_, set)) = self.held.pop_front_if(|(since, _)| now.since(*since) >= Duration::from_mins(48)) {
+            assert_known(&mut self.by_poll, &set, even, "held");
         }
         // half of them are acknowledged the next time, the others come again
         self.acked = sets.keys().step_by(2).cloned().collect();
@@ -176,10 +202,12 @@ async fn every_set_verifies_at_a_receiver_that_keeps_the_key_set_for_an_hour_dur
     let different: BTreeSet<&String> = actives.iter().collect();
     assert_eq!(different.len(), 6, "five rotations: {actives:?}");
     assert_eq!(scene.one.count("select count(*) from removed_key").await, 4, "the last one is still published");
-    for (kid, receiver) in actives.iter().flat_map(|kid| [(kid, &scene.pushed), (kid, &scene.polled)]) {
-        assert!(receiver.seen.contains_key(kid), "{kid} has signed for both");
-    }
-    let sent: usize = scene.pushed.seen.values().sum();
+    let (by_push, by_poll) = (&scene.by_push[0].seen, &scene.by_poll[0].seen);
+    assert!(
+        actives.iter().all(|kid| by_push.contains_key(kid) && by_poll.contains_key(kid)),
+        "each has signed for both"
+    );
+    let sent: usize = by_push.values().sum();
     assert!(sent >= 8 * step, "{sent} SETs");
 }
 

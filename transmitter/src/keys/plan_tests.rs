@@ -37,7 +37,7 @@ fn retired(kid: &str, since: u64) -> Key {
 fn what_is_due_is_due_at_its_hour_and_not_before() {
     let used = BTreeSet::from([Rs256]);
     let unused = BTreeSet::from([Es256]);
-    let cases: [(&str, Vec<Key>, &BTreeSet<Algorithm>, Rotation, u64, Step); 8] = [
+    let cases = [
         ("its follower is published ahead", vec![active("a", 0)], &used, ROTATION, 90, Step::Make(Rs256)),
         (
             "it signs when it was published long enough",
@@ -158,7 +158,9 @@ impl Model {
             if steps.is_empty() {
                 return;
             }
-            steps.iter().for_each(|step| self.take(step, in_use, rotation, now));
+            for step in &steps {
+                self.take(step, in_use, rotation, now);
+            }
         }
         panic!("always something is due: {:?}", self.keys);
     }

@@ -1,4 +1,4 @@
-//! Stories about signing keys in the hands of an operator: made, brought in, retired, removed, and chosen per stream.
+//! Stories about signing keys in the hands of an operator: made, brought in, retired, removed.
 
 use std::collections::BTreeSet;
 use std::future::Future as _;
@@ -9,126 +9,21 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::Method;
-use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use ssf_common::clock::ManualClock;
 use ssf_common::id::KeyId;
-use ssf_common::jwks::{Algorithm, ImportError, SigningKey};
-use ssf_common::random::SystemRandom;
-use ssf_common::runtime::Env;
-use ssf_common::runtime::config::Layers;
+use ssf_common::jwks::{Algorithm, ImportError};
 use ssf_common::runtime::worker::Worker as _;
 use ssf_harness::binaries;
-use ssf_harness::idp::{Idp, Party, SEALING_KEY, opaque};
+use ssf_harness::idp::{Idp, SEALING_KEY};
 use ssf_harness::processes::Process;
 use ssf_harness::sink::{Answer, Sink};
-use ssf_transmitter::admin::{self, AlgorithmChange, IssuerKeys, KeyRules, KeysError, NewClient};
-use ssf_transmitter::audit::{self, Actor};
-use ssf_transmitter::config::{DEFAULTS, Settings};
-use ssf_transmitter::issuer::{Issuer, OwnDefaults};
+use ssf_transmitter::admin::{self, IssuerKeys, KeysError};
+use ssf_transmitter::audit;
+use ssf_transmitter::issuer::OwnDefaults;
 use ssf_transmitter::keys::{KeyRingError, SealError, SealingKey};
-use ssf_transmitter::stream::StreamKey;
 
-use crate::rotation::{Cached, header, kid};
-
-/// An operator beside a transmitter, with the defaults for how keys follow each other.
-struct Operator {
-    idp: Idp,
-    rules: KeyRules,
-    sealing: SealingKey,
-    actor: Actor,
-    env: Env,
-}
-
-impl Operator {
-    async fn start() -> Self {
-        let idp = Idp::start().await;
-        let layers = Layers { environment: Vec::new(), ..Layers::new("transmitter", DEFAULTS) };
-        let settings = Settings::load(&layers).unwrap();
-        let rules = KeyRules { algorithm: Algorithm::Es256, ..KeyRules::of(&settings) };
-        let env = Env { clock: Arc::<ManualClock>::clone(&idp.clock), random: Arc::new(SystemRandom) };
-        let sealing = SealingKey::parse(&SEALING_KEY.into()).unwrap();
-        Self { idp, rules, sealing, actor: Actor::CommandLine("ops".to_owned()), env }
-    }
-
-    fn keys(&self) -> IssuerKeys<'_> {
-        self.of(&self.idp.transmitter.issuer)
-    }
-
-    fn of<'a>(&'a self, issuer: &'a Issuer) -> IssuerKeys<'a> {
-        let (pool, rules, sealing) = (&self.idp.pool, self.rules, &self.sealing);
-        IssuerKeys { pool, issuer, rules, sealing, actor: &self.actor, env: &self.env }
-    }
-
-    /// Hours go by; the rotation worker has a look at each.
-    async fn hours(&self, hours: u64) {
-        for _ in 0..hours {
-            self.idp.advance(Duration::from_hours(1));
-            self.rotate().await;
-        }
-    }
-
-    /// The same, once a day.
-    async fn days(&self, days: u64) {
-        for _ in 0..days {
-            self.idp.advance(Duration::from_hours(24));
-            self.rotate().await;
-        }
-    }
-
-    async fn rotate(&self) {
-        while self.idp.transmitter.rotator.tick().await.unwrap() > 0 {}
-        self.idp.transmitter.tenants().refresh().await.unwrap();
-    }
-
-    /// The states of this issuer's keys, oldest first.
-    async fn states(&self) -> Vec<(String, &'static str)> {
-        let listed = self.keys().list(false).await.unwrap();
-        listed.into_iter().map(|key| (key.kid.to_string(), key.state)).collect()
-    }
-
-    async fn published(&self) -> Vec<String> {
-        let served = self.idp.send(Method::GET, "/jwks.json", &[], "").await;
-        let keys = served.body["keys"].as_array().unwrap();
-        keys.iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
-    }
-
-    /// The SET that a new decision becomes on a poll stream.
-    async fn next_set(&self, scene: &Stream, session: &str) -> String {
-        self.idp.revoke(&scene.producer, session).await;
-        self.idp.fan_out().await;
-        let reply = self.idp.poll(&scene.rp, &scene.id, &json!({})).await;
-        let (jti, set) = reply.body["sets"].as_object().unwrap().iter().next().expect("a SET");
-        self.idp.poll(&scene.rp, &scene.id, &json!({"ack": [jti], "maxEvents": 0})).await;
-        set.as_str().unwrap().to_owned()
-    }
-
-    async fn stream(&self, name: &str) -> Stream {
-        let (rp, producer) = (self.idp.add_receiver(name).await, self.idp.add_producer().await);
-        let id = self.idp.poll_stream(&rp, &["session-revoked"]).await;
-        Stream { rp, producer, id }
-    }
-}
-
-/// A poll stream and who feeds it.
-struct Stream {
-    rp: Party,
-    producer: Party,
-    id: String,
-}
-
-impl Stream {
-    fn key(&self) -> StreamKey {
-        StreamKey::of(&self.id.as_str().into()).unwrap()
-    }
-}
-
-fn jwk(algorithm: Algorithm, kid: &str) -> Value {
-    let key = SigningKey::generate(algorithm).unwrap();
-    let mut jwk: Value = serde_json::from_str(key.to_private_jwk().expose_secret()).unwrap();
-    jwk["kid"] = json!(kid);
-    jwk
-}
+use crate::operator::{Operator, jwk};
+use crate::rotation::{Cached, kid};
 
 #[tokio::test]
 async fn processes_that_rotate_at_once_make_one_key_and_activate_it_once() {
@@ -341,6 +236,19 @@ async fn an_imported_key_enters_as_next_keeps_its_id_and_signs_what_its_receiver
 }
 
 #[tokio::test]
+async fn a_key_brought_in_before_the_first_start_signs_from_the_beginning() {
+    let operator = Operator::start().await;
+    let url = format!("{}/blue", operator.idp.issuer).as_str().into();
+    let blue = admin::ensure_issuer(&operator.idp.pool, &url, &operator.env).await.unwrap();
+    let text = jwk(Algorithm::Es256, "ours").to_string().into();
+    let entered = operator.of(&blue).import(&text, None, false).await.unwrap();
+    assert_eq!(entered.signs_from, operator.env.now(), "nobody can have kept a key set of this issuer");
+    operator.idp.twin().await;
+    let listed = operator.of(&blue).list(false).await.unwrap();
+    assert_eq!((listed.len(), listed[0].kid.as_str(), listed[0].state), (1, "ours", "active"));
+}
+
+#[tokio::test]
 async fn what_cannot_be_imported_is_refused_with_its_reason_and_without_the_key() {
     let operator = Operator::start().await;
     let keys = operator.keys();
@@ -397,77 +305,6 @@ async fn a_key_in_wrong_hands_is_replaced_at_once_and_taken_out_and_no_set_is_lo
 }
 
 #[tokio::test]
-async fn a_process_that_has_not_heard_of_a_first_key_reads_it_before_it_gives_up() {
-    let operator = Operator::start().await;
-    let twin = operator.idp.twin().await;
-    let scene = operator.stream("rp").await;
-    operator.keys().rotate(Some(Algorithm::EdDsa), true).await.unwrap();
-    let changed = operator.keys().set_stream_algorithm(scene.key(), Algorithm::EdDsa).await.unwrap();
-    assert_eq!(changed, AlgorithmChange::Now);
-    operator.idp.revoke(&scene.producer, "s").await;
-    operator.idp.fan_out().await;
-    let reply = twin.poll(&scene.rp, &scene.id, &json!({})).await;
-    let set = reply.body["sets"].as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
-    assert_eq!(header(&set, "alg"), "EdDSA");
-}
-
-#[tokio::test]
-async fn a_stream_goes_on_with_its_algorithm_until_the_first_key_of_the_new_one_has_been_published_long_enough() {
-    let operator = Operator::start().await;
-    let (scene, other) = (operator.stream("rp").await, operator.idp.add_receiver("other").await);
-    operator.idp.poll_stream(&other, &["session-revoked"]).await;
-    let changed = operator.keys().set_stream_algorithm(scene.key(), Algorithm::Ps256).await.unwrap();
-    let AlgorithmChange::Later { kid: awaited, at } = changed else { panic!("there is no key yet") };
-    assert_eq!(at, operator.env.now().plus(Duration::from_hours(24)));
-    operator.rotate().await;
-    assert!(operator.published().await.contains(&awaited.to_string()), "it is published ahead");
-    operator.hours(23).await;
-    assert_eq!(header(&operator.next_set(&scene, "1").await, "alg"), "ES256");
-    let mut receiver = Cached::new(&scene.rp, &operator.idp).await;
-    operator.hours(1).await;
-    let set = operator.next_set(&scene, "2").await;
-    assert_eq!((header(&set, "alg").as_str(), kid(&set)), ("PS256", awaited.to_string()));
-    assert!(receiver.verifies(&set, &operator.idp));
-    let signed: Vec<(String, Option<String>)> =
-        sqlx::query_as("select algorithm, algorithm_wanted from stream order by created_at, algorithm desc")
-            .fetch_all(&operator.idp.pool)
-            .await
-            .unwrap();
-    assert_eq!(signed, [("PS256".to_owned(), None), ("ES256".to_owned(), None)], "and no other stream is touched");
-    // back: there is an active key, so at once; and a wish can be taken back
-    let back = operator.keys().set_stream_algorithm(scene.key(), Algorithm::Es256).await.unwrap();
-    assert_eq!(back, AlgorithmChange::Now);
-    assert_eq!(header(&operator.next_set(&scene, "3").await, "alg"), "ES256");
-    operator.keys().set_stream_algorithm(scene.key(), Algorithm::EdDsa).await.unwrap();
-    operator.keys().set_stream_algorithm(scene.key(), Algorithm::Es256).await.unwrap();
-    operator.hours(25).await;
-    assert_eq!(header(&operator.next_set(&scene, "4").await, "alg"), "ES256");
-    let nobodys = StreamKey::unguessable(&SystemRandom);
-    let refused = operator.keys().set_stream_algorithm(nobodys, Algorithm::Es256).await.unwrap_err();
-    assert!(matches!(refused, KeysError::NoStream), "{refused}");
-}
-
-#[tokio::test]
-async fn a_client_with_an_algorithm_of_its_own_has_its_new_streams_signed_so() {
-    let operator = Operator::start().await;
-    let new = NewClient {
-        with_token: true,
-        algorithm: Some(Algorithm::Rs256),
-        ..NewClient::receiver("rp", "https://rp.example")
-    };
-    let (rp, producer) =
-        (operator.idp.add_client(NewClient { max_streams: 2, ..new }).await, operator.idp.add_producer().await);
-    let id = operator.idp.poll_stream(&rp, &["session-revoked"]).await;
-    let first = Stream { rp: rp.clone(), producer: producer.clone(), id };
-    assert_eq!(header(&operator.next_set(&first, "1").await, "alg"), "ES256", "there is no other key yet");
-    operator.rotate().await;
-    operator.hours(24).await;
-    assert_eq!(header(&operator.next_set(&first, "2").await, "alg"), "RS256");
-    let second = Stream { id: operator.idp.poll_stream(&rp, &["session-revoked"]).await, rp, producer };
-    assert_eq!(header(&operator.next_set(&second, "3").await, "alg"), "RS256", "and now at once");
-}
-
-#[tokio::test]
 async fn without_the_database_the_key_set_is_served_for_a_minute_and_then_not_at_all() {
     let operator = Operator::start().await;
     operator.idp.pool.close().await;
@@ -477,22 +314,6 @@ async fn without_the_database_the_key_set_is_served_for_a_minute_and_then_not_at
     operator.idp.advance(Duration::from_secs(1));
     let away = operator.idp.send(Method::GET, "/jwks.json", &[], "").await;
     assert_eq!((away.status, away.header("retry-after")), (503, "1"));
-}
-
-#[tokio::test]
-async fn an_algorithm_that_is_not_used_any_more_may_be_retired_and_one_in_use_may_not() {
-    let operator = Operator::start().await;
-    let scene = operator.stream("rp").await;
-    let [entered] = &operator.keys().rotate(Some(Algorithm::EdDsa), true).await.unwrap()[..] else { panic!("one") };
-    operator.keys().set_stream_algorithm(scene.key(), Algorithm::EdDsa).await.unwrap();
-    let refused = operator.keys().retire(&entered.kid, false).await.unwrap_err();
-    assert!(matches!(refused, KeysError::InUse(Algorithm::EdDsa)), "{refused}");
-    operator.keys().set_stream_algorithm(scene.key(), Algorithm::Es256).await.unwrap();
-    let retired = operator.keys().retire(&entered.kid, false).await.unwrap();
-    assert_eq!(retired.published_until, Some(operator.env.now().plus(Duration::from_hours(24 * 8))));
-    assert!(operator.published().await.contains(&entered.kid.to_string()));
-    operator.idp.revoke(&scene.producer, &opaque("x").to_string()).await;
-    assert_eq!(header(&operator.next_set(&scene, "s").await, "alg"), "ES256");
 }
 
 /// The program on the same database, with its configuration.
@@ -552,7 +373,7 @@ async fn an_operator_does_all_of_it_on_the_command_line() {
     // a thumbprint may begin like an option
     std::fs::write(&file, jwk(Algorithm::Rs256, "--dash").to_string()).unwrap();
     run(&format!("keys import {}", file.display()));
-    assert!(run("keys retire --dash --remove").contains("--dash (RS256) is no longer published"));
+    assert!(run("keys retire --remove --dash").contains("--dash (RS256) is no longer published"));
     std::fs::write(&file, "nonsense").unwrap();
     assert!(
         fails(&format!("keys import {}", file.display())).contains("neither a private key in PEM nor a JSON Web Key")

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on is a failed one")]
 
+mod algorithms;
 mod crash;
 mod database_away;
 mod delivery;
@@ -10,6 +11,7 @@ mod inbox;
 mod intake;
 mod keys;
 mod management;
+mod operator;
 mod order;
 mod peer;
 mod polling;

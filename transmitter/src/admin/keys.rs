@@ -162,7 +162,7 @@ impl IssuerKeys<'_> {
 
     /// Makes the next key of `algorithm`, or of each that is in use, where there is none; the rotation lets it sign when
     /// it was published long enough. `at_once` lets the next key, made now if need be, sign now: for a key that may have
-    /// fallen into wrong hands.
+    /// fallen into wrong hands. The very first keys of an issuer sign at once anyway.
     pub async fn rotate(&self, algorithm: Option<Algorithm>, at_once: bool) -> Result<Vec<EnteredKey>, KeysError> {
         let mut tx = self.pool.begin().await?;
         let mut change = self.change(&mut tx).await?;
@@ -171,6 +171,7 @@ impl IssuerKeys<'_> {
             None => change.in_use(self.default_algorithm()).await?,
         };
         let before = change.keys().await?;
+        let at_once = at_once || !change.had_any().await?;
         let mut entered = Vec::new();
         for algorithm in algorithms {
             let kid = change.make(algorithm).await?;
@@ -181,7 +182,8 @@ impl IssuerKeys<'_> {
         Ok(entered)
     }
 
-    /// Brings a private key in, as PEM or JWK. It is next, like one of ours, or signs `at_once`.
+    /// Brings a private key in, as PEM or JWK. It is next, like one of ours, or signs `at_once`, as the very first of an
+    /// issuer does anyway.
     pub async fn import(
         &self,
         text: &SecretString,
@@ -204,6 +206,7 @@ impl IssuerKeys<'_> {
         if next_of(&before, key.algorithm()).is_some() {
             return Err(KeysError::NextIsThere(key.algorithm()));
         }
+        let at_once = at_once || !change.had_any().await?;
         if !change.add(&key, "key.imported").await? {
             return Err(KeysError::KidTaken);
         }

@@ -7,7 +7,7 @@ mod settings;
 mod tests;
 
 pub use check::{SettingsError, check_issuer_url};
-pub use rotation::{KEY_SET_MAX_AGE, SHORTEST_AHEAD};
+pub use rotation::{KEY_SET_MAX_AGE, OUT_OF_TOUCH, SHORTEST_AHEAD};
 pub use settings::{
     Data, Database, DeliverySettings, IssuerSettings, Keys, Poll, Push, Server, Settings, Streams, TimelineSettings,
     Tokens,

@@ -7,9 +7,12 @@ use super::{Settings, SettingsError};
 /// How long the key set may be kept by whoever minds `Cache-Control` (RFC 9111 §5.2.2.1).
 pub const KEY_SET_MAX_AGE: Duration = Duration::from_mins(5);
 
+/// How long a process may go on signing with, and publishing, the keys it read last.
+pub const OUT_OF_TOUCH: Duration = Duration::from_mins(1);
+
 /// The shortest time a key must be published before it signs: a receiver may read the key set from a cache on the way
 /// that has kept it for [`KEY_SET_MAX_AGE`], may itself keep it for an hour whatever we say, and may have asked a
-/// process that had lost touch with the database for a minute.
+/// process that had been [out of touch](OUT_OF_TOUCH) with the database.
 pub const SHORTEST_AHEAD: Duration =
     Duration::from_secs(A_RECEIVERS_CACHE.as_secs() + KEY_SET_MAX_AGE.as_secs() + OUT_OF_TOUCH.as_secs());
 
@@ -51,6 +54,5 @@ impl Settings {
 
 const AN_HOUR: Duration = Duration::from_hours(1);
 const A_RECEIVERS_CACHE: Duration = AN_HOUR;
-const OUT_OF_TOUCH: Duration = Duration::from_mins(1);
 /// So many retired keys of one algorithm at most.
 const MOST_RETIRED: u32 = 10;

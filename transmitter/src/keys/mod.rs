@@ -15,7 +15,7 @@ pub(crate) use change::Change;
 pub use plan::{Key, KeyState, Outlook, Prospect, Rotation, Step, due, outlook};
 pub(crate) use plan::{active_of, next_of};
 pub(crate) use ring::ensure_active;
-pub use ring::{FRESH, KeyRing, KeyRingError, SigningKeys};
+pub use ring::{KeyRing, KeyRingError, SigningKeys};
 pub use rotator::Rotator;
 pub use seal::{SealError, SealingKey};
 use ssf_common::id::KeyId;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -13,11 +12,8 @@ use ssf_common::runtime::Env;
 use super::plan::{active_of, next_of};
 use super::{Change, SealError, SealingKey, place, store};
 use crate::audit::Actor;
+use crate::config::OUT_OF_TOUCH;
 use crate::issuer::{Issuer, IssuerId};
-
-/// How long a ring may be used after it was read. Nobody signs with, or publishes, what was in the table longer ago; so a
-/// key that was retired, or one that was made, is known everywhere by then.
-pub const FRESH: Duration = Duration::from_mins(1);
 
 /// The active signing keys of an issuer and its published set, as they were at one moment.
 #[derive(Clone, Debug, Default)]
@@ -83,9 +79,10 @@ impl KeyRing {
         &self.active
     }
 
-    /// Whether it was read lately enough to be signed with and published.
+    /// Whether it was read lately enough to be signed with and published. Nobody uses what was in the table longer ago, so a
+    /// key that was made, or retired, is known everywhere by then.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        now.since(self.read_at) <= FRESH
+        now.since(self.read_at) <= OUT_OF_TOUCH
     }
 
     /// The JWK set (RFC 7517 §5): public members only.

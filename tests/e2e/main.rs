@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on is a failed one")]
 
+mod algorithms;
 mod crash;
 mod database_away;
 mod delivery;
@@ -10,7 +11,9 @@ mod house;
 mod inbox;
 mod intake;
 mod issuers;
+mod keys;
 mod management;
+mod operator;
 mod order;
 mod orderly_stop;
 mod peer;
@@ -20,6 +23,7 @@ mod push_door;
 mod readme;
 mod receiver_commands;
 mod rollout;
+mod rotation;
 mod rp;
 mod schema;
 mod startup;

@@ -1,10 +1,12 @@
 //! Clients: adding, listing and removing receivers and producers.
 
 use sqlx::PgPool;
+use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::Env;
 
 use crate::client::{Client, ClientId, ClientKey, Digest, Scope, Scopes, store};
 use crate::issuer::Issuer;
+use crate::stream::algorithm;
 
 /// A client to be added.
 #[derive(Clone, Debug)]
@@ -19,6 +21,9 @@ pub struct NewClient {
     pub max_streams: u32,
     /// The type URIs offered to it; `None` means all.
     pub events_supported: Option<Vec<String>>,
+    /// How its new streams are signed; `None` means as the issuer's. Its first key must be published for a while before
+    /// it signs; until then they are signed as the issuer's.
+    pub algorithm: Option<Algorithm>,
     /// Whether it gets a secret for the token endpoint.
     pub with_secret: bool,
     /// Whether it gets a static token.
@@ -34,6 +39,7 @@ impl NewClient {
             audience: vec![audience.to_owned()],
             max_streams: 1,
             events_supported: None,
+            algorithm: None,
             with_secret: true,
             with_token: false,
         }
@@ -47,6 +53,7 @@ impl NewClient {
             audience: Vec::new(),
             max_streams: 0,
             events_supported: None,
+            algorithm: None,
             with_secret: false,
             with_token: true,
         }
@@ -85,6 +92,11 @@ pub async fn add_client(
     if !store::insert(&mut tx, &client, secret.as_deref().map(Digest::of), now).await? {
         return Ok(None);
     }
+    if new.algorithm.is_some() {
+        algorithm::store::set_for_client(&mut tx, client.key, new.algorithm).await?;
+        // whoever makes keys hears of it
+        crate::issuer::store::ring(&mut tx).await?;
+    }
     if let Some(token) = &token {
         store::insert_token(&mut tx, Digest::of(token), client.key, &client.scopes, now, None).await?;
     }
@@ -111,6 +123,8 @@ pub struct ListedClient {
     pub client: Client,
     /// How many streams it has.
     pub streams: i64,
+    /// How its new streams are signed, if not as the issuer's.
+    pub algorithm: Option<Algorithm>,
     /// Whether it can use the token endpoint.
     pub has_secret: bool,
     /// When it was added.
@@ -123,6 +137,7 @@ pub async fn list_clients(pool: &PgPool, issuer: &Issuer) -> sqlx::Result<Vec<Li
     let show = |row: store::Listed| ListedClient {
         client: row.client,
         streams: row.streams,
+        algorithm: row.algorithm,
         has_secret: row.has_secret,
         created_at: row.created_at,
     };

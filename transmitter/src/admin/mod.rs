@@ -4,8 +4,10 @@
 
 mod clients;
 mod issuers;
+mod keys;
 mod streams;
 
 pub use clients::{Credentials, ListedClient, NewClient, add_client, list_clients, remove_client};
 pub use issuers::{AddIssuerError, add_issuer, ensure_issuer, find_issuer, list_issuers, remove_issuer};
+pub use keys::{AlgorithmChange, EnteredKey, IssuerKeys, KeyRules, KeysError, ListedKey, RetiredKey};
 pub use streams::{ListedStream, list_streams};

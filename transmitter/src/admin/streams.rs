@@ -10,6 +10,8 @@ use crate::stream::Stream;
 pub struct ListedStream {
     /// The stream.
     pub stream: Stream,
+    /// How it will be signed, once there is an active key for it.
+    pub algorithm_wanted: Option<ssf_common::jwks::Algorithm>,
     /// Failed attempts in a row; 0 when the receiver answers.
     pub failures: i32,
     /// What the receiver answered last, if it fails.
@@ -34,12 +36,15 @@ pub struct ListedStream {
 pub async fn list_streams(pool: &PgPool, issuer: &Issuer) -> sqlx::Result<Vec<ListedStream>> {
     let mut conn = pool.acquire().await?;
     let streams = crate::stream::store::all_of_issuer(&mut conn, issuer.id).await?;
+    let awaited = crate::stream::algorithm::store::awaited(&mut conn, issuer.id).await?;
     let mut health = crate::stream::store::health(&mut conn, issuer.id).await?;
     let listed = streams.into_iter().filter_map(|stream| {
         let at = health.iter().position(|health| health.key == stream.key)?;
         let health = health.swap_remove(at);
+        let algorithm_wanted = awaited.iter().find(|(key, _)| *key == stream.key).map(|(_, wanted)| *wanted);
         Some(ListedStream {
             stream,
+            algorithm_wanted,
             failures: health.failures,
             trouble: health.trouble,
             last_success_at: health.last_success_at,

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use ssf_common::protocol::{AuthorizationScheme, DeliveryMethod, Metadata};
 
 use super::ApiState;
+use super::error::ApiError;
 use super::front::At;
+use crate::config::KEY_SET_MAX_AGE;
 use crate::keys::store;
 
 /// `GET /.well-known/ssf-configuration{path}`.
@@ -44,12 +46,17 @@ pub(super) async fn oauth(At(tenant): At) -> Json<Value> {
 }
 
 /// `GET /jwks.json` (RFC 7517 §5).
-pub(super) async fn jwks(State(state): State<ApiState>, At(tenant): At) -> impl IntoResponse {
-    // from the table, for another process may have made a key since; what we sign with ourselves can always be published
+pub(super) async fn jwks(State(state): State<ApiState>, At(tenant): At) -> Result<impl IntoResponse, ApiError> {
+    // from the table: what another process made a moment ago is published by all
     let published = match state.pool.acquire().await {
-        Ok(mut conn) => store::published(&mut conn, tenant.issuer.id).await.ok(),
-        Err(_) => None,
+        Ok(mut conn) => store::published(&mut conn, tenant.issuer.id).await,
+        Err(error) => Err(error),
     };
-    let keys = published.map_or_else(|| tenant.ring.published(), |keys| json!({ "keys": keys }));
-    ([(CACHE_CONTROL, "max-age=300")], Json(keys))
+    let keys = match published {
+        Ok(keys) => json!({ "keys": keys }),
+        // for a moment without the database, what was read last; later another process may have let another key sign
+        Err(_) if tenant.ring.is_fresh(state.env.now()) => tenant.ring.published(),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(([(CACHE_CONTROL, format!("public, max-age={}", KEY_SET_MAX_AGE.as_secs()))], Json(keys)))
 }

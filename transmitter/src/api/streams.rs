@@ -21,7 +21,7 @@ use super::error::ApiError;
 use crate::client::{Client, Scope};
 use crate::delivery::authorization_place;
 use crate::stream::subjects::store::list::set_default;
-use crate::stream::{Offer, Stream, StreamKey, Wanted, configure, store};
+use crate::stream::{Offer, Stream, StreamKey, Wanted, algorithm, configure, store};
 use crate::tenant::Tenant;
 
 #[derive(Deserialize)]
@@ -37,6 +37,9 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
     let request: CreateStream = json_body(&body)?;
     let wanted = Wanted::create(&request, &client, &offer)?;
     let key = StreamKey::unguessable(&*state.env.random);
+    let sealed = seal(&state, key, request.delivery.and_then(|delivery| delivery.authorization_header))?;
+    let mut tx = state.pool.begin().await?;
+    let signed = algorithm::of_new_stream(&mut tx, &client, offer.algorithm).await?;
     let stream = Stream {
         key,
         issuer_id: client.issuer_id,
@@ -45,13 +48,11 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
         status: StreamStatus::Enabled,
         status_reason: None,
         wanted,
-        algorithm: offer.algorithm,
+        algorithm: signed.now,
         min_verification_interval_s: offer.min_verification_interval_s,
         inactivity_timeout_s: offer.inactivity_timeout_s,
         created_at: state.env.now(),
     };
-    let sealed = seal(&state, key, request.delivery.and_then(|delivery| delivery.authorization_header))?;
-    let mut tx = state.pool.begin().await?;
     if !store::insert(&mut tx, &stream, client.max_streams, sealed.as_deref()).await? {
         return Err(ApiError::Conflict(format!(
             "this receiver may have {} stream(s) and has them; read, change or delete one",
@@ -59,6 +60,7 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
         )));
     }
     set_default(&mut tx, key, tenant.defaults.subjects).await?;
+    algorithm::await_key(&mut tx, &stream, signed).await?;
     tx.commit().await?;
     tracing::info!(stream.id = %key, client.id = %client.client_id, "a stream was created");
     Ok(reply(StatusCode::CREATED, &configuration(&state, &tenant, &client, &stream)))

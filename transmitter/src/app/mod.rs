@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
+use sqlx::{Connection as _, PgPool};
 use ssf_common::event::{EventType, Vocabulary};
 use ssf_common::runtime::Env;
 use ssf_common::runtime::postgres::listen;
@@ -22,7 +22,7 @@ use crate::delivery::{
     Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, SigningDesk,
 };
 use crate::issuer::{Defaults, Issuer, IssuerId};
-use crate::keys::{KeyRingError, SealingKey, ensure_active};
+use crate::keys::{KeyRingError, Rotation, Rotator, SealingKey, ensure_active};
 use crate::outbox::{Lane, Recorder};
 use crate::stream::subjects::Subjects;
 use crate::tenant::Tenants;
@@ -43,6 +43,8 @@ pub struct Transmitter {
     pub push: Arc<Push>,
     /// Keeps house.
     pub maintenance: Arc<Maintenance>,
+    /// Lets keys follow each other.
+    pub rotator: Arc<Rotator>,
     state: ApiState,
     settler: Settler,
     bells: Bells,
@@ -52,6 +54,7 @@ pub struct Transmitter {
 
 struct Bells {
     tenants: Wake,
+    rotator: Wake,
     fan_out: Wake,
     push: Wake,
     polls: Bell,
@@ -71,12 +74,21 @@ impl Transmitter {
         let configured = defaults(settings);
         for issuer in crate::issuer::store::served(&mut conn).await? {
             let algorithm = configured.with(&issuer.own).algorithm;
-            ensure_active(&mut conn, &issuer, &[algorithm], &sealing, &env).await?;
+            let mut tx = conn.begin().await?;
+            ensure_active(&mut tx, &issuer, &[algorithm], &sealing, &env).await?;
+            tx.commit().await?;
         }
         drop(conn);
-        let tenants = Tenants::open(pool.clone(), sealing.clone(), configured, settings.issuer.url.clone()).await?;
+        let (primary, clock) = (settings.issuer.url.clone(), Arc::clone(&env.clock));
+        let tenants = Tenants::open(pool.clone(), sealing.clone(), configured, primary, clock).await?;
 
-        let bells = Bells { tenants: Wake::new(), fan_out: Wake::new(), push: Wake::new(), polls: Bell::default() };
+        let bells = Bells {
+            tenants: Wake::new(),
+            rotator: Wake::new(),
+            fan_out: Wake::new(),
+            push: Wake::new(),
+            polls: Bell::default(),
+        };
         let claim = settings.timeline_claim().map(ToOwned::to_owned);
         let desk = SigningDesk::new(tenants.clone(), sealing.clone(), Arc::clone(&vocabulary), claim);
         let settler = Settler::new(pool.clone(), env.clone(), settings.push_backoff());
@@ -105,6 +117,9 @@ impl Transmitter {
             settings.delivery.history.duration(),
         );
         maintenance.tick().await?;
+        let rotation = Rotation::from(&settings.keys);
+        let rotator =
+            Rotator::new(pool.clone(), env.clone(), sealing.clone(), configured, rotation, bells.tenants.clone());
         let polling = Polling::new(
             pool.clone(),
             env.clone(),
@@ -138,6 +153,7 @@ impl Transmitter {
             fan_out: Arc::new(fan_out),
             push: Arc::new(push),
             maintenance: Arc::new(maintenance),
+            rotator: Arc::new(rotator),
             state,
             settler,
             bells,
@@ -155,6 +171,11 @@ impl Transmitter {
     /// ```
     pub fn router(&self) -> Router {
         router(self.state.clone(), self.max_body_bytes)
+    }
+
+    /// The issuers as this process serves them, with their keys.
+    pub const fn tenants(&self) -> &Tenants {
+        &self.state.tenants
     }
 
     /// Runs the workers until the stop, and listens for what other processes and `ssf_emit` record.
@@ -181,6 +202,8 @@ impl Transmitter {
         });
         let maintenance = run(Arc::clone(&self.maintenance), Wake::new(), UPKEEP, shutdown.clone(), random());
         shutdown.spawn(Maintenance::NAME, maintenance);
+        let rotator = run(Arc::clone(&self.rotator), self.bells.rotator.clone(), UPKEEP, shutdown.clone(), random());
+        shutdown.spawn(Rotator::NAME, rotator);
 
         let tenants =
             run(Arc::new(self.tenants.clone()), self.bells.tenants.clone(), TENANTS_ANEW, shutdown.clone(), random());
@@ -189,6 +212,7 @@ impl Transmitter {
         let elsewhere = Wake::new();
         let channels = vec![
             ("ssf_issuer".to_owned(), self.bells.tenants.clone()),
+            ("ssf_issuer".to_owned(), self.bells.rotator.clone()),
             ("ssf_outbox".to_owned(), self.bells.fan_out.clone()),
             ("ssf_delivery".to_owned(), self.bells.push.clone()),
             ("ssf_delivery".to_owned(), elsewhere.clone()),

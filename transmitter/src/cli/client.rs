@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::Env;
 use ssf_transmitter::admin::{self, Credentials, NewClient};
 use ssf_transmitter::client::{Scope, Scopes};
@@ -45,6 +46,10 @@ pub(super) struct Add {
     /// How many streams a receiver may have.
     #[arg(long, default_value_t = 1, value_name = "N")]
     max_streams: u32,
+    /// How a receiver's new streams are signed: RS256, PS256, ES256 or EdDSA; as the issuer's if left out. An algorithm that
+    /// nobody used before takes effect when its first key has been published for keys.publish_ahead.
+    #[arg(long, value_name = "ALG", conflicts_with = "producer")]
+    algorithm: Option<Algorithm>,
     /// A static bearer token instead of a secret for the token endpoint. Producers always get one.
     #[arg(long)]
     token: bool,
@@ -87,13 +92,16 @@ async fn work(
                     return json!({
                         "client_id": client.client_id, "scopes": client.scopes.to_string(), "audience": client.audience,
                         "streams": listed.streams, "max_streams": client.max_streams, "has_secret": listed.has_secret,
+                        "algorithm": listed.algorithm,
                         "created_at": listed.created_at,
                     })
                     .to_string();
                 }
                 let audience = if client.audience.is_empty() { "-".to_owned() } else { client.audience.join(",") };
+                let algorithm =
+                    listed.algorithm.map_or(String::new(), |algorithm| format!("  signed with {algorithm}"));
                 format!(
-                    "{:<24} {:<28} {:<40} streams {}/{}",
+                    "{:<24} {:<28} {:<40} streams {}/{}{algorithm}",
                     client.client_id.as_str(),
                     client.scopes.to_string(),
                     audience,
@@ -123,6 +131,7 @@ impl Add {
         if !self.producer {
             new.audience.clone_from(&self.audience);
             new.max_streams = self.max_streams;
+            new.algorithm = self.algorithm;
             new.with_token = self.token;
             new.with_secret = !self.token;
         }

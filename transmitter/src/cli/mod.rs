@@ -4,6 +4,7 @@ mod client;
 mod database;
 mod emit;
 mod issuer;
+mod keys;
 mod serve;
 mod stream;
 
@@ -56,6 +57,9 @@ enum Command {
     /// In whose names the service speaks.
     #[command(subcommand)]
     Issuer(issuer::Command),
+    /// What SETs are signed with.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// The receivers' streams.
     #[command(subcommand)]
     Stream(stream::Command),
@@ -77,6 +81,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Client(command) => client::run(&settings, at, command).await,
         Command::Emit(emit) => emit::run(&settings, at, emit).await,
         Command::Issuer(command) => issuer::run(&settings, command).await,
+        Command::Keys(command) => keys::run(&settings, at, command).await,
         Command::Stream(command) => stream::run(&settings, at, command).await,
     }
 }

@@ -1,12 +1,14 @@
-//! `stream list`.
+//! `stream list|algorithm`.
 
 use clap::Subcommand;
 use serde_json::json;
+use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::Env;
-use ssf_transmitter::admin;
+use ssf_transmitter::admin::{self, AlgorithmChange, IssuerKeys, KeyRules, KeysError};
 use ssf_transmitter::config::Settings;
+use ssf_transmitter::stream::StreamKey;
 
-use super::database::Database;
+use super::database::{Database, actor, sealing_key};
 use super::say;
 
 #[derive(Debug, Subcommand)]
@@ -17,18 +19,52 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Says how a stream is signed: at once if there is an active key of this algorithm, else when its first key has been
+    /// published for keys.publish_ahead.
+    Algorithm {
+        /// Its id, as `stream list` shows it.
+        stream_id: String,
+        /// RS256, PS256, ES256 or EdDSA.
+        algorithm: Algorithm,
+    },
 }
 
 /// Runs it.
-pub(super) async fn run(settings: &Settings, at: Option<&str>, Command::List { json }: Command) -> anyhow::Result<()> {
+pub(super) async fn run(settings: &Settings, at: Option<&str>, command: Command) -> anyhow::Result<()> {
     let env = Env::system();
     let database = Database::visit(settings).await?;
-    let done = work(settings, at, &database, json, &env).await;
+    let done = match command {
+        Command::List { json } => list(settings, at, &database, json, &env).await,
+        Command::Algorithm { stream_id, algorithm } => {
+            set_algorithm(settings, at, &database, &stream_id, algorithm, &env).await
+        }
+    };
     database.close().await;
     say(&done?)
 }
 
-async fn work(
+async fn set_algorithm(
+    settings: &Settings,
+    at: Option<&str>,
+    database: &Database,
+    stream_id: &str,
+    algorithm: Algorithm,
+    env: &Env,
+) -> anyhow::Result<String> {
+    let issuer = database.issuer(settings, at, env).await?;
+    let stream = StreamKey::of(&stream_id.into()).ok_or(KeysError::NoStream)?;
+    let (sealing, actor, rules) = (sealing_key(settings, env)?, actor(), KeyRules::of(settings));
+    let keys = IssuerKeys { pool: &database.pool, issuer: &issuer, rules, sealing: &sealing, actor: &actor, env };
+    Ok(match keys.set_stream_algorithm(stream, algorithm).await? {
+        AlgorithmChange::Now => format!("the stream is signed with {algorithm} from now on"),
+        AlgorithmChange::Later { kid, at } => format!(
+            "the stream is signed with {algorithm} from {at} on, when the key {kid} has been published for {}; until then as before",
+            settings.keys.publish_ahead
+        ),
+    })
+}
+
+async fn list(
     settings: &Settings,
     at: Option<&str>,
     database: &Database,
@@ -55,6 +91,7 @@ async fn work(
                 "failures": listed.failures, "trouble": listed.trouble, "last_success_at": listed.last_success_at,
                 "dead_letters": listed.dead_letters, "default_subjects": listed.default_subjects,
                 "subjects": listed.subjects, "subjects_excluded": listed.subjects_excluded,
+                "algorithm": stream.algorithm, "algorithm_wanted": listed.algorithm_wanted,
             })
             .to_string();
         }
@@ -64,10 +101,12 @@ async fn work(
             .trouble
             .as_ref()
             .map_or(String::new(), |trouble| format!("  TROUBLE: {trouble}, {} times", listed.failures));
+        let wanted = listed.algorithm_wanted.map_or(String::new(), |wanted| format!(" ({wanted} when its key signs)"));
         format!(
-            "{}  {client:<20} {:<8} {method:<4} waiting {}{oldest}  dead letters {}  {}{trouble}",
+            "{}  {client:<20} {:<8} {method:<4} {}{wanted}  waiting {}{oldest}  dead letters {}  {}{trouble}",
             stream.key,
             stream.status.as_str(),
+            stream.algorithm,
             listed.waiting,
             listed.dead_letters,
             stream.wanted.endpoint_url.as_deref().unwrap_or("-"),

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
+use ssf_common::jwks::Algorithm;
 
 use super::{Client, ClientId, ClientKey, Digest, Principal, Scopes};
 use crate::issuer::IssuerId;
@@ -61,6 +62,7 @@ pub(crate) async fn remove(
 pub(crate) struct Listed {
     pub(crate) client: Client,
     pub(crate) streams: i64,
+    pub(crate) algorithm: Option<Algorithm>,
     pub(crate) has_secret: bool,
     pub(crate) created_at: Timestamp,
 }
@@ -68,7 +70,7 @@ pub(crate) struct Listed {
 /// The living clients of an issuer by name.
 pub(crate) async fn list(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<Listed>> {
     let rows = sqlx::query!(
-        r#"select id as "key: ClientKey", client_id, scopes, audience, max_streams, events_supported, created_at,
+        r#"select id as "key: ClientKey", client_id, scopes, audience, max_streams, events_supported, algorithm, created_at,
                   secret_digest is not null as "has_secret!",
                   (select count(*) from stream s where s.client_id = client.id) as "streams!"
              from client where issuer_id = $1 and removed_at is null order by client_id"#,
@@ -87,6 +89,7 @@ pub(crate) async fn list(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Res
             events_supported: row.events_supported,
         },
         streams: row.streams,
+        algorithm: row.algorithm.map(|name| name.parse().expect("a CHECK allows only the four algorithms")),
         has_secret: row.has_secret,
         created_at: row.created_at,
     });

@@ -57,7 +57,7 @@ impl Settings {
                 "is required with database.url; make one with `openssl rand -base64 32`, keep it, and set keys.sealing_key or keys.sealing_key_file",
             );
         }
-        Ok(())
+        self.check_rotation()
     }
 }
 

@@ -65,6 +65,12 @@ pub struct Keys {
     /// The same from a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealing_key_file: Option<PathBuf>,
+    /// How long a key signs; zero: until the operator rotates.
+    pub rotate_every: Span,
+    /// How long a key is published before it signs.
+    pub publish_ahead: Span,
+    /// How long a key is published after it signed.
+    pub publish_after: Span,
 }
 
 impl Settings {

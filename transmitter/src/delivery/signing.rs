@@ -1,19 +1,21 @@
 //! From a taken delivery to a signed SET: the claims are fixed by its row, so every attempt says the same.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use secrecy::SecretString;
 use ssf_common::clock::Timestamp;
 use ssf_common::event::{EventType, Vocabulary};
 use ssf_common::id::Jti;
-use ssf_common::jwks::Algorithm;
+use ssf_common::jwks::{Algorithm, SigningKey};
 use ssf_common::set::{Audience, Claims, Timeline, sign};
 use ssf_common::subject::Subject;
 
 use super::Taken;
+use crate::issuer::IssuerId;
 use crate::keys::SealingKey;
 use crate::outbox::outgoing;
-use crate::tenant::Tenants;
+use crate::tenant::{Tenant, Tenants};
 
 /// Builds and signs SETs. Clones share keys. Signing RS256 takes about 0.4 ms of a core, so it runs on tokio's blocking
 /// threads, not on those that serve connections.
@@ -42,13 +44,28 @@ impl SigningDesk {
     /// The SET of one delivery.
     pub async fn sign(&self, taken: Taken) -> Result<String, Unsendable> {
         let desk = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || desk.sign(&taken)).await.map_err(|_| Unsendable::Signature)?
+        let signer = desk.signer(&taken).await?;
+        tokio::task::spawn_blocking(move || desk.sign(&taken, &signer)).await.map_err(|_| Unsendable::Signature)?
     }
 
     /// The SETs of several deliveries, each with its id, in their order.
     pub async fn sign_all(&self, taken: Vec<Taken>) -> Vec<(super::DeliveryId, Result<String, Unsendable>)> {
         let desk = Arc::clone(&self.0);
-        let signed = tokio::task::spawn_blocking(move || taken.iter().map(|one| (one.id, desk.sign(one))).collect());
+        // those of one stream share a signer: it is looked for once
+        let mut signers: HashMap<(IssuerId, String), Result<Signer, Unsendable>> = HashMap::new();
+        let mut with_signers = Vec::with_capacity(taken.len());
+        for one in taken {
+            let of = (one.issuer, one.algorithm.clone());
+            if !signers.contains_key(&of) {
+                signers.insert(of.clone(), desk.signer(&one).await);
+            }
+            let signer = signers.get(&of).cloned().unwrap_or(Err(Unsendable::NoKey));
+            with_signers.push((one, signer));
+        }
+        let sign = move |(one, signer): (Taken, Result<Signer, Unsendable>)| {
+            (one.id, signer.and_then(|signer| desk.sign(&one, &signer)))
+        };
+        let signed = tokio::task::spawn_blocking(move || with_signers.into_iter().map(sign).collect());
         signed.await.unwrap_or_default()
     }
 
@@ -63,11 +80,25 @@ impl SigningDesk {
     }
 }
 
+/// Who signs: the issuer and its key.
+#[derive(Clone)]
+struct Signer {
+    tenant: Arc<Tenant>,
+    key: Arc<SigningKey>,
+}
+
 impl Desk {
-    fn sign(&self, taken: &Taken) -> Result<String, Unsendable> {
-        let tenant = self.tenants.of(taken.issuer).ok_or(Unsendable::NoKey)?;
+    /// With what `taken` is signed. What this process knows of keys is read anew when it is too old, or when another
+    /// process may just have let a first key of this algorithm sign.
+    async fn signer(&self, taken: &Taken) -> Result<Signer, Unsendable> {
         let algorithm: Algorithm = taken.algorithm.parse().map_err(|_| Unsendable::NoKey)?;
-        let key = tenant.ring.signer(algorithm).ok_or(Unsendable::NoKey)?;
+        let has_key = |tenant: &Tenant| tenant.ring.signer(algorithm).is_some();
+        let tenant = self.tenants.fresh(taken.issuer, has_key).await.ok_or(Unsendable::NoKey)?;
+        let key = Arc::clone(tenant.ring.signer(algorithm).ok_or(Unsendable::NoKey)?);
+        Ok(Signer { tenant, key })
+    }
+
+    fn sign(&self, taken: &Taken, Signer { tenant, key }: &Signer) -> Result<String, Unsendable> {
         let event_type = EventType::from_uri(&taken.event_type, &self.vocabulary);
         let claims = Claims {
             iss: tenant.issuer.url.clone(),
@@ -98,8 +129,8 @@ pub(crate) fn authorization_place(stream: crate::stream::StreamKey) -> String {
 /// Why a delivery cannot become a SET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsendable {
-    /// No active key of the stream's algorithm, or the issuer is not served here.
-    #[error("there is no active key for the stream's algorithm")]
+    /// No active key of the stream's algorithm, or the keys cannot be read, or the issuer is not served here.
+    #[error("there is no active key for the stream's algorithm, or it cannot be read now")]
     NoKey,
     /// The stored event is not one.
     #[error("the stored event cannot be read")]

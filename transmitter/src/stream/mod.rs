@@ -3,6 +3,7 @@
 //! What a receiver asks for is checked in `configure` (pure), kept by `store`, and shown as [`Stream`]. Whose events it
 //! wants is [`subjects`].
 
+pub(crate) mod algorithm;
 pub(crate) mod configure;
 pub(crate) mod store;
 pub mod subjects;

@@ -2,6 +2,7 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::DeliveryMethod;
 use crate::event::StreamStatus;
@@ -9,7 +10,7 @@ use crate::id::{IssuerUrl, StreamId};
 use crate::set::Audience;
 
 /// A stream's whole configuration, as the transmitter answers it (§8.1.1).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct StreamConfiguration {
     /// The transmitter's name for it.
     pub stream_id: StreamId,
@@ -39,7 +40,7 @@ pub struct StreamConfiguration {
 }
 
 /// `delivery` (§6.1, RFC 8935, RFC 8936).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Delivery {
     /// The method's URN.
     pub method: String,
@@ -48,6 +49,7 @@ pub struct Delivery {
     pub endpoint_url: Option<String>,
     /// Push: sent verbatim in `Authorization` with every SET. Never shown in logs.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "expose")]
+    #[schema(value_type = Option<String>, write_only)]
     pub authorization_header: Option<SecretString>,
 }
 
@@ -69,7 +71,7 @@ impl Delivery {
 }
 
 /// What a receiver sends to create a stream (§8.1.1.1): its own members only.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct CreateStream {
     /// The event types it wants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,7 +89,7 @@ pub struct CreateStream {
 
 /// What a receiver sends to change (PATCH, §8.1.1.3) or replace (PUT, §8.1.1.4) a stream. The transmitter's members are
 /// allowed only if they equal the present ones.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct UpdateStream {
     /// Which stream.
     pub stream_id: StreamId,
@@ -139,7 +141,7 @@ impl UpdateStream {
 }
 
 /// A stream's status (§8.1.2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatusBody {
     /// Which stream.
     pub stream_id: StreamId,
@@ -151,7 +153,7 @@ pub struct StatusBody {
 }
 
 /// A request for a verification event (§8.1.4.2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerifyRequest {
     /// Which stream.
     pub stream_id: StreamId,

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 use ssf_common::runtime::Env;
-use ssf_transmitter::admin;
+use ssf_transmitter::admin::{self, MAX_PAGE};
 use ssf_transmitter::config::Settings;
 
 use super::database::Database;
@@ -36,40 +36,46 @@ async fn work(
     env: &Env,
 ) -> anyhow::Result<String> {
     let issuer = database.issuer(settings, at, env).await?;
-    let clients = admin::list_clients(&database.pool, &issuer).await?;
-    let streams = admin::list_streams(&database.pool, &issuer).await?;
+    let (mut streams, mut after) = (Vec::new(), None);
+    loop {
+        let page = admin::list_streams(&database.pool, &issuer, after, MAX_PAGE, env).await?;
+        after = page.items.last().map(|stream| stream.stream_id);
+        streams.extend(page.items);
+        if page.next.is_none() {
+            break;
+        }
+    }
     if streams.is_empty() && !as_json {
         return Ok("there are no streams; receivers create them".to_owned());
     }
     let now = env.now();
-    let lines = streams.iter().map(|listed| {
-        let stream = &listed.stream;
-        let client = clients.iter().find(|listed| listed.client.key == stream.client);
-        let client = client.map_or("(removed)", |listed| listed.client.client_id.as_str());
-        let method = stream.wanted.method.as_str();
+    let lines = streams.iter().map(|stream| {
+        let health = &stream.health;
+        let client = if stream.client_removed { "(removed)" } else { &stream.client_id };
+        let method = &stream.delivery_method;
         if as_json {
             return json!({
-                "stream_id": stream.key, "client_id": client, "status": stream.status, "delivery_method": method,
-                "endpoint_url": stream.wanted.endpoint_url, "events_delivered": stream.wanted.events_delivered,
-                "created_at": stream.created_at, "waiting": listed.waiting, "oldest_decision": listed.oldest_decision,
-                "failures": listed.failures, "trouble": listed.trouble, "last_success_at": listed.last_success_at,
-                "dead_letters": listed.dead_letters,
+                "stream_id": stream.stream_id, "client_id": client, "status": stream.status, "delivery_method": method,
+                "endpoint_url": stream.endpoint_url, "events_delivered": stream.events_delivered,
+                "created_at": stream.created_at, "waiting": health.waiting.total,
+                "oldest_decision": health.waiting.oldest_decision, "failures": health.breaker.failures,
+                "trouble": health.last_error, "last_success_at": health.last_success_at,
+                "dead_letters": health.dead_letters,
             })
             .to_string();
         }
-        let oldest =
-            listed.oldest_decision.map_or(String::new(), |at| format!(" (oldest {} s)", now.since(at).as_secs()));
-        let trouble = listed
-            .trouble
-            .as_ref()
-            .map_or(String::new(), |trouble| format!("  TROUBLE: {trouble}, {} times", listed.failures));
+        let oldest = health.waiting.oldest_decision;
+        let oldest = oldest.map_or(String::new(), |at| format!(" (oldest {} s)", now.since(at).as_secs()));
+        let trouble = health.last_error.as_ref();
+        let trouble =
+            trouble.map_or(String::new(), |trouble| format!("  TROUBLE: {trouble}, {} times", health.breaker.failures));
         format!(
             "{}  {client:<20} {:<8} {method:<4} waiting {}{oldest}  dead letters {}  {}{trouble}",
-            stream.key,
+            stream.stream_id,
             stream.status.as_str(),
-            listed.waiting,
-            listed.dead_letters,
-            stream.wanted.endpoint_url.as_deref().unwrap_or("-"),
+            health.waiting.total,
+            health.dead_letters,
+            stream.endpoint_url.as_deref().unwrap_or("-"),
         )
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))

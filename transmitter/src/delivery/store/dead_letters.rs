@@ -70,11 +70,7 @@ pub(crate) async fn of_issuer(conn: &mut PgConnection, page: &Page<'_>) -> sqlx:
 }
 
 /// The places of one stream's.
-pub(crate) async fn of_stream(
-    conn: &mut PgConnection,
-    page: &Page<'_>,
-    stream: StreamKey,
-) -> sqlx::Result<Vec<Place>> {
+pub(crate) async fn of_stream(conn: &mut PgConnection, page: &Page<'_>, stream: StreamKey) -> sqlx::Result<Vec<Place>> {
     sqlx::query_as!(
         Place,
         r#"select id as "id: DeliveryId", died_at as "died_at: Timestamp" from dead_letter

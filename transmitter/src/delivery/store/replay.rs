@@ -14,9 +14,11 @@ pub(crate) async fn lock(conn: &mut PgConnection, ids: &[DeliveryId]) -> sqlx::R
     sqlx::query!("select pg_advisory_xact_lock(hashtext('ssf_transmitter.fan_out'), hashtext(current_schema))")
         .execute(&mut *conn)
         .await?;
-    sqlx::query!("select pg_advisory_xact_lock_shared(hashtext('ssf_transmitter.partitions'), hashtext(current_schema))")
-        .execute(&mut *conn)
-        .await?;
+    sqlx::query!(
+        "select pg_advisory_xact_lock_shared(hashtext('ssf_transmitter.partitions'), hashtext(current_schema))"
+    )
+    .execute(&mut *conn)
+    .await?;
     // before any dead letter: whoever deletes a stream holds it and then wants its dead letters
     sqlx::query!(
         "select id from stream where id in (select stream_id from dead_letter where id = any ($1)) order by id for share",

@@ -1,0 +1,5 @@
+//! SQL of what operators look at. Each list is served by an index in its order and is bounded.
+
+pub(super) mod events;
+pub(super) mod keys;
+pub(super) mod streams;

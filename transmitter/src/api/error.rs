@@ -10,9 +10,18 @@ use ssf_common::runtime::telemetry::chain;
 
 use crate::client::Scope;
 use crate::delivery::PollingError;
-use crate::keys::SealError;
+use crate::keys::{KeyRingError, SealError};
 use crate::outbox::{DraftError, RecordError};
 use crate::stream::ConfigurationError;
+
+/// The body of every answer that is not what was asked for.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct Problem {
+    /// A code for programs.
+    error: String,
+    /// A sentence for people.
+    error_description: String,
+}
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
@@ -25,6 +34,8 @@ pub(crate) enum ApiError {
     MisplacedToken,
     /// The token does not allow this.
     Scope(Scope),
+    /// The caller may not do this, whatever its token allows.
+    Forbidden(&'static str),
     /// The request is wrong, and how.
     Invalid(String),
     /// There is nothing here, or nothing of yours.
@@ -80,6 +91,18 @@ impl From<SealError> for ApiError {
     }
 }
 
+impl From<KeyRingError> for ApiError {
+    fn from(error: KeyRingError) -> Self {
+        match error {
+            KeyRingError::Database(error) => error.into(),
+            KeyRingError::Seal(_) | KeyRingError::Key(_) => {
+                tracing::error!(error = %chain(&error), "a signing key cannot be used");
+                Self::Internal
+            }
+        }
+    }
+}
+
 impl From<ConfigurationError> for ApiError {
     fn from(error: ConfigurationError) -> Self {
         Self::Invalid(error.to_string())
@@ -117,6 +140,7 @@ impl IntoResponse for ApiError {
                 let header = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scope.as_str());
                 (error_reply(StatusCode::FORBIDDEN, "insufficient_scope", &text), Some(challenge(&header)))
             }
+            Self::Forbidden(reason) => (error_reply(StatusCode::FORBIDDEN, "access_denied", reason), None),
             Self::Invalid(reason) => (error_reply(StatusCode::BAD_REQUEST, "invalid_request", &reason), None),
             Self::NotFound(what) => (error_reply(StatusCode::NOT_FOUND, "not_found", what), None),
             Self::Conflict(reason) => (error_reply(StatusCode::CONFLICT, "conflict", &reason), None),

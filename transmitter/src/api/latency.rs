@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Query, State};
 use serde::Deserialize;
 use ssf_common::clock::Timestamp;
+use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
@@ -11,12 +12,17 @@ use super::error::ApiError;
 use crate::client::Scope;
 use crate::timeline::{LatencyReport, store};
 
-#[derive(Deserialize)]
+/// Since when.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Range {
+    /// Settled then or later (RFC 3339); the last hour if left out.
     since: Option<Timestamp>,
 }
 
-/// `?since=` RFC 3339; the last hour by default.
+/// How long decisions took to be acknowledged, per stream and type
+#[utoipa::path(get, path = "/latency", tag = "events", operation_id = "readLatencyAsProducer", params(Range),
+    security(("bearer" = ["ssf.emit"])), responses((status = 200, description = "Percentiles of every leg, on the transmitter's own clock", body = LatencyReport)))]
 pub(super) async fn report(
     State(state): State<ApiState>,
     caller: Caller,

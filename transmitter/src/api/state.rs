@@ -9,6 +9,7 @@ use ssf_common::runtime::Env;
 use ssf_common::runtime::worker::Wake;
 use tokio_util::sync::CancellationToken;
 
+use super::openapi::Document;
 use crate::delivery::Polling;
 use crate::keys::SealingKey;
 use crate::outbox::Recorder;
@@ -26,6 +27,8 @@ pub struct ApiState {
     pub tenants: Tenants,
     /// How event types are named.
     pub vocabulary: Arc<Vocabulary>,
+    /// The private claim that carries the timeline, if there is one.
+    pub timeline_claim: Option<String>,
     /// The type URIs that can be sent.
     pub events: Arc<[String]>,
     /// Development: push endpoints on plain http and on loopback or private addresses are accepted.
@@ -40,6 +43,8 @@ pub struct ApiState {
     pub fan_out: Wake,
     /// Answers polls.
     pub polling: Polling,
+    /// The HTTP surface in OpenAPI, filled in by the router.
+    pub document: Document,
     /// Begins when the service stops; ends long polls.
     pub stopping: CancellationToken,
 }

@@ -13,7 +13,7 @@ use ssf_common::runtime::shutdown::Shutdown;
 use ssf_common::runtime::worker::{Wake, Worker, run};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{ApiState, router};
+use crate::api::{ApiState, Document, router};
 use crate::config::Settings;
 use crate::delivery::{
     Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, SigningDesk,
@@ -104,6 +104,7 @@ impl Transmitter {
             pool,
             env,
             tenants,
+            timeline_claim: settings.timeline_claim().map(ToOwned::to_owned),
             events: offered(&vocabulary),
             insecure_endpoints: settings.is_development(),
             vocabulary,
@@ -112,6 +113,7 @@ impl Transmitter {
             recorder: Arc::new(recorder),
             fan_out: bells.fan_out.clone(),
             polling,
+            document: Document::default(),
             stopping: CancellationToken::new(),
         };
         let max_body_bytes = settings.server.max_body_bytes;

@@ -28,6 +28,6 @@ pub use issuers::{
 pub use keys::{ListedKey, list_keys};
 pub use page::{MAX_PAGE, Page};
 pub use streams::{
-    Breaker, BreakerState, Health, ListedStream, Waiting, WaitingDelivery, find_stream, list_streams,
+    Breaker, BreakerState, ListedStream, StreamHealth, Waiting, WaitingDelivery, find_stream, list_streams,
     waiting_deliveries,
 };

@@ -57,12 +57,12 @@ pub struct ListedStream {
     /// The receiver's last management call or poll.
     pub last_activity_at: Timestamp,
     /// How delivery goes.
-    pub health: Health,
+    pub health: StreamHealth,
 }
 
 /// How delivery to a stream goes.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct Health {
+pub struct StreamHealth {
     /// What is not yet settled.
     pub waiting: Waiting,
     /// Push: whether it is sent to at all.
@@ -214,7 +214,7 @@ fn listed(row: Row, now: Timestamp) -> ListedStream {
         created_at: row.created_at,
         updated_at: row.updated_at,
         last_activity_at: row.last_activity_at,
-        health: Health {
+        health: StreamHealth {
             waiting: Waiting {
                 total: row.urgent + row.prompt + row.bulk,
                 urgent: row.urgent,

@@ -11,7 +11,7 @@ use super::error::{ApiError, Problem};
 
 /// How the process is.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Health {
+pub(super) struct ProcessHealth {
     /// live or ready.
     #[schema(value_type = String)]
     status: &'static str,
@@ -19,18 +19,18 @@ pub(super) struct Health {
 
 /// The process runs
 #[utoipa::path(get, path = "/health/live", tag = "health", operation_id = "live",
-    responses((status = 200, description = "It does", body = Health)))]
-pub(super) async fn live() -> Json<Health> {
-    Json(Health { status: "live" })
+    responses((status = 200, description = "It does", body = ProcessHealth)))]
+pub(super) async fn live() -> Json<ProcessHealth> {
+    Json(ProcessHealth { status: "live" })
 }
 
 /// The process can do its work: the database answers
 #[utoipa::path(get, path = "/health/ready", tag = "health", operation_id = "ready",
-    responses((status = 200, description = "It does", body = Health), (status = 503, description = "It does not, or the process stops", body = Problem)))]
-pub(super) async fn ready(State(state): State<ApiState>) -> Result<Json<Health>, ApiError> {
+    responses((status = 200, description = "It does", body = ProcessHealth), (status = 503, description = "It does not, or the process stops", body = Problem)))]
+pub(super) async fn ready(State(state): State<ApiState>) -> Result<Json<ProcessHealth>, ApiError> {
     if state.stopping.is_cancelled() {
         return Err(ApiError::Unavailable);
     }
     state.pool.acquire().await?.ping().await?;
-    Ok(Json(Health { status: "ready" }))
+    Ok(Json(ProcessHealth { status: "ready" }))
 }

@@ -1,7 +1,7 @@
 //! `GET /latency`: the transmitter's part of the timeline, for producers and operators.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use ssf_common::clock::Timestamp;
 use utoipa::IntoParams;
@@ -9,6 +9,7 @@ use utoipa::IntoParams;
 use super::ApiState;
 use super::auth::Caller;
 use super::error::ApiError;
+use super::query::Params;
 use crate::client::Scope;
 use crate::timeline::{LatencyReport, store};
 
@@ -26,7 +27,7 @@ pub(super) struct Range {
 pub(super) async fn report(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(range): Query<Range>,
+    Params(range): Params<Range>,
 ) -> Result<Json<LatencyReport>, ApiError> {
     let client = caller.with(Scope::Emit)?.client;
     let since = range.since.unwrap_or_else(|| state.env.now().minus(std::time::Duration::from_hours(1)));

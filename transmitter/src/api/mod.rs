@@ -14,6 +14,7 @@ mod latency;
 mod metadata;
 mod openapi;
 mod poll;
+mod query;
 mod state;
 mod status;
 mod streams;

@@ -1,7 +1,7 @@
 //! `/ssf/status`: a stream's status (SSF 1.0 §8.1.2).
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use ssf_common::protocol::StatusBody;
@@ -9,6 +9,7 @@ use ssf_common::protocol::StatusBody;
 use super::ApiState;
 use super::auth::Caller;
 use super::error::{ApiError, Problem};
+use super::query::Params;
 use super::streams::{Which, own};
 use crate::client::Scope;
 
@@ -21,7 +22,7 @@ use crate::client::Scope;
 pub(super) async fn read(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(which): Query<Which>,
+    Params(which): Params<Which>,
 ) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Read)?.client;
     let stream_id = which.stream_id.ok_or_else(|| ApiError::invalid("the query must name a stream_id"))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::ApiState;
 use super::auth::Caller;
 use super::error::{ApiError, Problem};
+use super::query::Params;
 use crate::client::{Client, Scope};
 use crate::delivery::authorization_place;
 use crate::stream::{Offer, Stream, StreamKey, Wanted, configure, store};
@@ -80,7 +81,7 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
 pub(super) async fn read(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(which): Query<Which>,
+    Params(which): Params<Which>,
 ) -> Result<Response, ApiError> {
     let tenant = Arc::clone(&caller.tenant);
     let client = caller.with(Scope::Read)?.client;
@@ -136,7 +137,7 @@ pub(super) async fn put(State(state): State<ApiState>, caller: Caller, body: Byt
 pub(super) async fn delete(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(which): Query<Which>,
+    Params(which): Params<Which>,
 ) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Manage)?.client;
     let stream_id = which.stream_id.ok_or_else(|| ApiError::invalid("the query must name a stream_id"))?;

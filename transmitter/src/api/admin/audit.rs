@@ -4,9 +4,10 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::query::{PageQuery, Params};
+use super::query::PageQuery;
 use super::{Admin, ApiError, ApiState, reply};
 use crate::admin::{self, AuditEntry, AuditVerdict, Page};
+use crate::api::query::Params;
 
 /// The issuer's audit log in order, from its first entry on
 #[utoipa::path(get, path = "/audit", tag = "admin: audit", operation_id = "readAuditLog", params(PageQuery),

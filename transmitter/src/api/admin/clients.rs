@@ -10,10 +10,11 @@ use ssf_common::clock::Timestamp;
 use ssf_common::id::IssuerUrl;
 use utoipa::ToSchema;
 
-use super::query::{PageQuery, Params, fit};
+use super::query::{PageQuery, fit};
 use super::{Admin, ApiError, ApiState, done, reply};
 use crate::admin::{self, ListedClient, NewClient, Page};
 use crate::api::error::Problem;
+use crate::api::query::Params;
 use crate::api::streams::json_body;
 use crate::client::{ClientId, Scope, Scopes};
 

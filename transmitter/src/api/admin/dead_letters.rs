@@ -11,10 +11,11 @@ use ssf_common::event::StreamStatus;
 use ssf_common::subject::Subject;
 use utoipa::{IntoParams, ToSchema};
 
-use super::query::{PageQuery, Params, event_type, fit, limit, optional, time, within_reach};
+use super::query::{PageQuery, event_type, fit, limit, optional, time, within_reach};
 use super::{Admin, ApiError, ApiState, reply};
 use crate::admin::{self, Batch, DeadLetter, InspectedDeadLetter, Page, Selection, Which};
 use crate::api::error::Problem;
+use crate::api::query::Params;
 use crate::api::streams::json_body;
 use crate::delivery::DeliveryId;
 use crate::stream::StreamKey;

@@ -6,9 +6,10 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::query::{PageQuery, Params, event_type, fit, time};
+use super::query::{PageQuery, event_type, fit, time};
 use super::{Admin, ApiError, ApiState, reply};
 use crate::admin::{self, EventSelection, FollowedEvent, ListedEvent, Page};
+use crate::api::query::Params;
 use crate::outbox::EventId;
 use crate::timeline::{LatencyReport, store};
 

@@ -10,10 +10,11 @@ use ssf_common::jwks::Algorithm;
 use ssf_common::protocol::DefaultSubjects;
 use utoipa::ToSchema;
 
-use super::query::{PageQuery, Params, fit};
+use super::query::{PageQuery, fit};
 use super::{Admin, ApiError, ApiState, done, reply};
 use crate::admin::{self, AddIssuerError, Page};
 use crate::api::error::Problem;
+use crate::api::query::Params;
 use crate::api::streams::json_body;
 use crate::issuer::{Issuer, IssuerId, OwnDefaults};
 

@@ -2,31 +2,13 @@
 
 use std::str::FromStr;
 
-use axum::extract::{FromRequestParts, Query};
-use http::request::Parts;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use ssf_common::clock::Timestamp;
 use ssf_common::event::{EventType, Vocabulary};
 use utoipa::IntoParams;
 
 use super::ApiError;
-use super::ApiState;
 use crate::admin::MAX_PAGE;
-
-/// The members of a query; each is text that is read by name.
-pub(super) struct Params<T>(pub(super) T);
-
-impl<T: DeserializeOwned> FromRequestParts<ApiState> for Params<T> {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &ApiState) -> Result<Self, ApiError> {
-        let query = Query::try_from_uri(&parts.uri);
-        query
-            .map(|Query(params)| Self(params))
-            .map_err(|_| ApiError::invalid("the query cannot be read, or names a parameter twice"))
-    }
-}
 
 /// Which page.
 #[derive(Deserialize, IntoParams)]

@@ -4,9 +4,10 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
 
-use super::query::{PageQuery, Params};
+use super::query::PageQuery;
 use super::{Admin, ApiError, ApiState, reply};
 use crate::admin::{self, ListedStream, Page, WaitingDelivery};
+use crate::api::query::Params;
 use crate::outbox::Lane;
 use crate::stream::StreamKey;
 

@@ -68,25 +68,25 @@ pub(super) struct NewIssuer {
 #[serde(deny_unknown_fields)]
 pub(super) struct IssuerPatch {
     /// How new streams are signed.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default)]
     #[schema(value_type = Option<Algorithm>)]
-    algorithm: Option<Option<Algorithm>>,
+    algorithm: Change<Algorithm>,
     /// Whether new streams have all subjects or none.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default)]
     #[schema(value_type = Option<DefaultSubjects>)]
-    default_subjects: Option<Option<DefaultSubjects>>,
+    default_subjects: Change<DefaultSubjects>,
     /// Seconds between two verification requests.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default)]
     #[schema(value_type = Option<u32>)]
-    min_verification_interval: Option<Option<u32>>,
+    min_verification_interval: Change<u32>,
     /// Seconds without activity before new streams may be paused; 0 for never.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default)]
     #[schema(value_type = Option<u32>)]
-    inactivity_timeout: Option<Option<u32>>,
+    inactivity_timeout: Change<u32>,
     /// How many streams a new receiver may have, at most 10000.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default)]
     #[schema(value_type = Option<u32>, maximum = 10_000)]
-    max_streams: Option<Option<u32>>,
+    max_streams: Change<u32>,
 }
 
 /// The issuers that are served, oldest first
@@ -149,7 +149,7 @@ pub(super) async fn update(
     let admin = admin.operator()?;
     let patch: IssuerPatch = json_body(&body)?;
     let issuer = find(&state, &issuer_id).await?;
-    let own = checked(patch.applied_to(issuer.own.clone()))?;
+    let own = checked(patch.applied_to(&issuer.own))?;
     let issuer = admin::update_issuer(&state.pool, &issuer, &own, &state.sealing, &admin.actor, &state.env).await?;
     state.tenants.refresh().await?;
     Ok(reply(StatusCode::OK, &shown(&state, issuer)))
@@ -178,14 +178,37 @@ pub(super) async fn delete(
     Ok(done())
 }
 
+/// What a patch says of one member: nothing, or what it becomes; null is the configuration's.
+#[derive(Default)]
+enum Change<T> {
+    #[default]
+    Stays,
+    Becomes(Option<T>),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(Self::Becomes)
+    }
+}
+
+impl<T> Change<T> {
+    fn of(self, present: Option<T>) -> Option<T> {
+        match self {
+            Self::Stays => present,
+            Self::Becomes(new) => new,
+        }
+    }
+}
+
 impl IssuerPatch {
-    fn applied_to(self, own: OwnDefaults) -> OwnDefaults {
+    fn applied_to(self, own: &OwnDefaults) -> OwnDefaults {
         OwnDefaults {
-            algorithm: self.algorithm.unwrap_or(own.algorithm),
-            default_subjects: self.default_subjects.unwrap_or(own.default_subjects),
-            min_verification_interval_s: self.min_verification_interval.unwrap_or(own.min_verification_interval_s),
-            inactivity_timeout_s: self.inactivity_timeout.unwrap_or(own.inactivity_timeout_s),
-            max_streams: self.max_streams.unwrap_or(own.max_streams),
+            algorithm: self.algorithm.of(own.algorithm),
+            default_subjects: self.default_subjects.of(own.default_subjects),
+            min_verification_interval_s: self.min_verification_interval.of(own.min_verification_interval_s),
+            inactivity_timeout_s: self.inactivity_timeout.of(own.inactivity_timeout_s),
+            max_streams: self.max_streams.of(own.max_streams),
         }
     }
 }
@@ -240,11 +263,6 @@ async fn find(state: &ApiState, issuer_id: &str) -> Result<Issuer, ApiError> {
 fn shown(state: &ApiState, issuer: Issuer) -> IssuerBody {
     let primary = issuer.url == *state.tenants.primary();
     IssuerBody { id: issuer.id, url: issuer.url, primary, defaults: issuer.own.into() }
-}
-
-/// A member that is there, even if it is null.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 const MAX_STREAMS: u32 = 10_000;

@@ -26,9 +26,9 @@ comment on column dead_letter.attempt_log is 'As in delivery: the failed attempt
 drop index dead_letter_of_stream;
 create index dead_letter_of_stream on dead_letter (stream_id, died_at, id);
 create index dead_letter_of_issuer on dead_letter (issuer_id, died_at, id);
-create index dead_letter_of_subject on dead_letter (issuer_id, hashtextextended(subject::text, 0), died_at, id);
+create index dead_letter_of_subject on dead_letter (hashtextextended(subject::text, 0), died_at, id);
 
 -- ── What the admin API lists ───────────────────────────────────────────────────────────────────────────────────────
 create index stream_of_issuer on stream (issuer_id, id);
 create index event_by_time on event (issuer_id, recorded_at, event_id);
-create index event_by_txn on event (issuer_id, txn, recorded_at, event_id);
+create index event_by_txn on event (txn, recorded_at, event_id);

@@ -52,14 +52,14 @@ pub(crate) async fn by_time(conn: &mut PgConnection, page: &Page<'_>) -> sqlx::R
     .await
 }
 
-/// Those of one cause.
+/// Those of one cause; the issuer is compared with `is true`, so that the index of causes is taken.
 pub(crate) async fn of_txn(conn: &mut PgConnection, page: &Page<'_>, txn: &str) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as!(
         Row,
         r#"select event_id as "event_id: EventId", event_type, txn, lane, state, rejection, stream_id as "stream: StreamKey", occurred_at,
                   recorded_at, fanned_out_at as "fanned_out_at?", streams
              from event
-            where issuer_id = $1 and txn = $7 and recorded_at >= $2 and (recorded_at, event_id) < ($3, $4)
+            where txn = $7 and (issuer_id = $1) is true and recorded_at >= $2 and (recorded_at, event_id) < ($3, $4)
               and ($5::text is null or event_type = $5)
             order by recorded_at desc, event_id desc limit $6"#,
         page.issuer as _,

@@ -118,7 +118,7 @@ async function request(verb, path, fields, kind, text, answer) {
       element("p", { className: "quiet", textContent: verb.toUpperCase() + " " + url }),
       element("p", { textContent: response.status + " " + response.statusText + " in " + took + " ms" }),
       element("pre", { textContent: [...response.headers].map(([name, value]) => name + ": " + value).join("\n") }),
-      said ? element("pre", { textContent: shown }) : null ?? "");
+      said ? element("pre", { textContent: shown }) : "");
   } catch (error) {
     answer.replaceChildren(element("p", { textContent: "no answer: " + error.message }));
   }

@@ -168,3 +168,122 @@ async fn the_page_is_whole_in_itself_and_its_policy_lets_nothing_else_run() {
     assert!(elsewhere.is_empty(), "nothing is loaded from anywhere: {elsewhere:?}");
     assert!(!html.contains("innerHTML") && !html.contains("src=") && !html.contains("<link"));
 }
+
+/// Values that are often not thought of.
+fn odd(random: &mut impl FnMut(usize) -> usize, depth: usize) -> Value {
+    let texts = [
+        "",
+        "x",
+        "session-revoked",
+        "a\u{0}b",
+        "\u{feff}ü𝄞",
+        "../..",
+        "00000000-0000-7000-8000-000000000000",
+        "2026-11-24T10:00:00Z",
+        "9999-12-31T23:59:59.999999999Z",
+        "https://idp.example",
+        "ssf.admin",
+    ];
+    match random(if depth > 3 { 9 } else { 12 }) {
+        0 => Value::Null,
+        1 => Value::Bool(true),
+        2 => (-1).into(),
+        3 => 1e308.into(),
+        4 => u64::MAX.into(),
+        5 => "x".repeat(5_000).into(),
+        6 => i64::MIN.into(),
+        7 | 8 => texts[random(texts.len())].into(),
+        9 => (0..random(3)).map(|_| odd(random, depth + 1)).collect(),
+        10 => serde_json::json!({"format": "opaque", "id": odd(random, depth + 1)}),
+        _ => serde_json::json!({"": odd(random, depth + 1), "format": odd(random, depth + 1)}),
+    }
+}
+
+/// The members a schema names, each left out, fit, or odd.
+fn body(schema: &Value, random: &mut impl FnMut(usize) -> usize) -> Value {
+    let schema = schema["$ref"].as_str().map_or(schema, |reference| DOCUMENT.pointer(&reference[1..]).unwrap());
+    if let Some(choices) = schema["oneOf"].as_array() {
+        return body(&choices[random(choices.len())], random);
+    }
+    let mut members = serde_json::Map::new();
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        members.extend(body(part, random).as_object().cloned().unwrap_or_default());
+    }
+    for (name, of) in schema["properties"].as_object().into_iter().flatten() {
+        match random(4) {
+            0 => {}
+            1 => drop(members.insert(name.clone(), odd(random, 0))),
+            _ if of["type"] == "array" => drop(members.insert(name.clone(), Value::Array(vec![odd(random, 0)]))),
+            _ if of["type"] == "boolean" => drop(members.insert(name.clone(), Value::Bool(random(2) == 0))),
+            _ => drop(members.insert(name.clone(), odd(random, 3))),
+        }
+    }
+    Value::Object(members)
+}
+
+#[tokio::test]
+async fn no_body_no_query_and_no_path_gives_a_500() {
+    use ssf_common::random::Random as _;
+    let idp = Idp::start().await;
+    let everything = ["ssf.read", "ssf.manage", "ssf.emit", "ssf.admin"];
+    let new = ssf_transmitter::admin::NewClient {
+        scopes: ssf_transmitter::client::Scopes::from_words(everything),
+        is_operator: true,
+        with_token: true,
+        max_streams: 10,
+        ..ssf_transmitter::admin::NewClient::receiver("everything", "aud")
+    };
+    let all_powerful = idp.add_client(new).await;
+    let seeded = ssf_common::random::SeededRandom::new(20_261_124);
+    let mut random = |below: usize| {
+        let mut byte = [0; 2];
+        seeded.fill(&mut byte);
+        usize::from(u16::from_le_bytes(byte)) % below
+    };
+    let headers = [("authorization", format!("Bearer {}", all_powerful.token))];
+    let headers = [(headers[0].0, headers[0].1.as_str())];
+    for (method, path) in operations() {
+        let operation = &DOCUMENT["paths"][&path][method.as_str().to_lowercase()];
+        for round in 0..30 {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+            let sent = match round {
+                0 => "{".to_owned(),
+                1 => "[".repeat(5_000),
+                2 => "\u{0}".to_owned(),
+                _ if schema.is_object() => body(schema, &mut random).to_string(),
+                _ => odd(&mut random, 0).to_string(),
+            };
+            let part = ["x", "%00", "%FF", "00000000-0000-7000-8000-000000000000", "%F0%9D%84%9E"][random(5)];
+            let mut at: String = path
+                .split('/')
+                .map(|name| if name.starts_with('{') { part } else { name })
+                .collect::<Vec<_>>()
+                .join("/");
+            for parameter in operation["parameters"].as_array().into_iter().flatten().filter(|one| one["in"] == "query")
+            {
+                let value = [
+                    "",
+                    "x",
+                    "%00",
+                    "-1",
+                    "1",
+                    "2026-11-24T10:00:00Z",
+                    "9999-12-31T23:59:59Z",
+                    "0001-01-01T00:00:00Z",
+                    "1.1.00000000-0000-7000-8000-000000000000",
+                    "session-revoked",
+                    "00000000-0000-7000-8000-000000000000",
+                    "%F0%9D",
+                ][random(12)];
+                if random(3) > 0 {
+                    at.push(if at.contains('?') { '&' } else { '?' });
+                    at.push_str(parameter["name"].as_str().unwrap());
+                    at.push('=');
+                    at.push_str(value);
+                }
+            }
+            let reply = idp.send(method.clone(), &at, &headers, sent.clone()).await;
+            assert!(reply.status < 500, "{method} {at} {sent}: {} {}", reply.status, reply.body);
+        }
+    }
+}

@@ -198,7 +198,7 @@ pub async fn replay_dead_letters(
     let now = env.now();
     let mut tx = pool.begin().await?;
     let (ids, next) = choose(&mut tx, issuer, &which, now).await?;
-    replay::lock(&mut tx, &ids).await?;
+    replay::lock(&mut tx, issuer.id, &ids).await?;
     let replayed = replay::replay(&mut tx, issuer.id, &ids, now).await?;
     if replayed.is_empty() {
         return Ok(Batch { done: 0, left: ids.len(), next });
@@ -361,3 +361,34 @@ fn deed<'a>(actor: &'a Actor, action: &'static str, which: &Which, done: usize, 
 
 /// An entry of the log names no more than these.
 const MAX_NAMED: usize = 50;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_cursor_survives_its_text(died_at in 0..END_OF_TIME, until in 0..END_OF_TIME, id in any::<u128>()) {
+            let at = Timestamp::from_unix_micros;
+            let cursor = Cursor { died_at: at(died_at), id: DeliveryId(uuid::Uuid::from_u128(id)), until: at(until) };
+            prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
+
+        #[test]
+        fn what_is_no_cursor_is_refused(text in "\\PC{0,60}|[0-9.-]{0,60}") {
+            prop_assert!(text.parse::<Cursor>().is_err());
+        }
+
+        #[test]
+        fn a_page_begins_where_the_last_one_ended_but_not_before_since(since in 0..1_000_i64, died_at in 0..1_000_i64) {
+            let at = Timestamp::from_unix_micros;
+            let id = DeliveryId(uuid::Uuid::from_u128(7));
+            let cursor = Cursor { died_at: at(died_at), id, until: at(2_000) };
+            let begins = beginning(Some(at(since)), Some(cursor));
+            prop_assert!(begins >= (at(died_at), id) && begins >= (at(since), DeliveryId(uuid::Uuid::nil())));
+            prop_assert!(begins == (at(died_at), id) || begins.0 == at(since));
+        }
+    }
+}

@@ -29,5 +29,5 @@ pub use keys::{ListedKey, list_keys};
 pub use page::{MAX_PAGE, Page};
 pub use streams::{
     Breaker, BreakerState, ListedStream, StreamHealth, Waiting, WaitingDelivery, find_stream, list_streams,
-    waiting_deliveries,
+    stream_status, waiting_deliveries,
 };

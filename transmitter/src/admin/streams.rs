@@ -176,6 +176,11 @@ pub async fn find_stream(
     Ok(found.into_iter().find(|row| row.key == stream).map(|row| listed(row, now)))
 }
 
+/// The status of one stream, if it is the issuer's.
+pub async fn stream_status(pool: &PgPool, issuer: &Issuer, stream: StreamKey) -> sqlx::Result<Option<StreamStatus>> {
+    crate::stream::store::status_of(&mut *pool.acquire().await?, stream, issuer.id).await
+}
+
 /// What waits on a stream in the order in which it is taken, behind the place `after`, as a page named it. `None` if the
 /// issuer has no such stream.
 pub async fn waiting_deliveries(
@@ -186,7 +191,7 @@ pub async fn waiting_deliveries(
     limit: u16,
 ) -> sqlx::Result<Option<Page<WaitingDelivery>>> {
     let mut conn = pool.acquire().await?;
-    if !crate::stream::store::is_of_issuer(&mut conn, stream, issuer.id).await? {
+    if crate::stream::store::status_of(&mut conn, stream, issuer.id).await?.is_none() {
         return Ok(None);
     }
     let after = after.map_or((0, 0), |(lane, seq)| (lane.number(), seq));

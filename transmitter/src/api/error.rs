@@ -58,10 +58,16 @@ impl ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        let unavailable = is_away(&error);
+        let unavailable = is_away(&error) || is_passing(&error);
         tracing::warn!(error = %chain(&error), "a request failed at the database");
         if unavailable { Self::Unavailable } else { Self::Internal }
     }
+}
+
+/// Whether the same statement may do later: it met another (class 40) or took too long (57014).
+fn is_passing(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("40") || code == "57014")
 }
 
 impl From<RecordError> for ApiError {

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::ApiState;
 use super::auth::Caller;
 use super::error::{ApiError, Problem};
+use super::query::Named;
 use super::streams::{json, json_body};
 use crate::client::{ClientKey, Scope};
 use crate::delivery::store::progress::{DeliveryProgress, of_event};
@@ -67,7 +68,7 @@ pub(super) async fn record(
 pub(super) async fn progress(
     State(state): State<ApiState>,
     caller: Caller,
-    Path(event_id): Path<String>,
+    Named(event_id): Named,
 ) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Emit)?.client;
     let event_id: EventId = event_id.parse().map_err(|_| ApiError::NotFound(NO_EVENT))?;

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use ssf_common::id::StreamId;
@@ -11,6 +11,7 @@ use ssf_common::protocol::{DeliveryMethod, PollRequest, PollResponse};
 use super::ApiState;
 use super::auth::Caller;
 use super::error::{ApiError, Problem};
+use super::query::Named;
 use super::streams::{json_body, own};
 use crate::client::Scope;
 
@@ -26,12 +27,12 @@ use crate::client::Scope;
 pub(super) async fn poll(
     State(state): State<ApiState>,
     caller: Caller,
-    Path(stream_id): Path<StreamId>,
+    Named(stream_id): Named,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Read)?.client;
     let request: PollRequest = if body.is_empty() { PollRequest::default() } else { json_body(&body)? };
-    let stream = own(&state, &mut *state.pool.acquire().await?, &stream_id, &client).await?;
+    let stream = own(&state, &mut *state.pool.acquire().await?, &StreamId(stream_id), &client).await?;
     if stream.wanted.method != DeliveryMethod::Poll {
         return Err(ApiError::invalid("this stream is delivered by push"));
     }

@@ -1,6 +1,6 @@
-//! The query of a request, read so that a fault in it is answered like every other.
+//! The query and the path of a request, read so that a fault in them is answered like every other.
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequestParts, Path, Query};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
@@ -18,5 +18,17 @@ impl<T: DeserializeOwned> FromRequestParts<ApiState> for Params<T> {
         query
             .map(|Query(params)| Self(params))
             .map_err(|_| ApiError::invalid("the query cannot be read, or names a parameter twice"))
+    }
+}
+
+/// What stands in the one placeholder of a path. What is not even text names nothing.
+pub(crate) struct Named(pub(crate) String);
+
+impl FromRequestParts<ApiState> for Named {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let named = Path::from_request_parts(parts, state).await;
+        named.map(|Path(text)| Self(text)).map_err(|_| ApiError::NotFound("there is nothing of this name"))
     }
 }

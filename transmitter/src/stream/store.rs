@@ -262,10 +262,16 @@ pub(crate) async fn take_verification(
     Ok(Err(free_at.flatten().map_or(1, |at| at.since(now).as_millis().div_ceil(1_000).try_into().unwrap_or(1))))
 }
 
-/// Whether the issuer has this stream.
-pub(crate) async fn is_of_issuer(conn: &mut PgConnection, key: StreamKey, issuer: IssuerId) -> sqlx::Result<bool> {
-    let found = sqlx::query!("select id from stream where id = $1 and issuer_id = $2", key as _, issuer as _);
-    Ok(found.fetch_optional(conn).await?.is_some())
+/// The status of this stream, if it is the issuer's.
+pub(crate) async fn status_of(
+    conn: &mut PgConnection,
+    key: StreamKey,
+    issuer: IssuerId,
+) -> sqlx::Result<Option<StreamStatus>> {
+    let status =
+        sqlx::query_scalar!("select status from stream where id = $1 and issuer_id = $2", key as _, issuer as _);
+    let status = status.fetch_optional(conn).await?;
+    Ok(status.map(|word| word.parse().expect("a CHECK allows only the three statuses")))
 }
 
 /// What fan-out must know of a stream.

@@ -1,7 +1,7 @@
 //! `/admin/v1/clients`: receivers, producers and administrators of the issuer.
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use secrecy::ExposeSecret as _;
@@ -14,7 +14,7 @@ use super::query::{PageQuery, fit};
 use super::{Admin, ApiError, ApiState, done, reply};
 use crate::admin::{self, ListedClient, NewClient, Page};
 use crate::api::error::Problem;
-use crate::api::query::Params;
+use crate::api::query::{Named, Params};
 use crate::api::streams::json_body;
 use crate::client::{ClientId, Scope, Scopes};
 
@@ -129,7 +129,7 @@ pub(super) async fn create(State(state): State<ApiState>, admin: Admin, body: By
 pub(super) async fn read(
     State(state): State<ApiState>,
     admin: Admin,
-    Path(client_id): Path<String>,
+    Named(client_id): Named,
 ) -> Result<Response, ApiError> {
     let client_id = named(client_id)?;
     let client = admin::find_client(&state.pool, admin.issuer(), &client_id).await?;
@@ -147,7 +147,7 @@ pub(super) async fn read(
 pub(super) async fn delete(
     State(state): State<ApiState>,
     admin: Admin,
-    Path(client_id): Path<String>,
+    Named(client_id): Named,
 ) -> Result<Response, ApiError> {
     let client_id = named(client_id)?;
     let found = admin::find_client(&state.pool, admin.issuer(), &client_id).await?;

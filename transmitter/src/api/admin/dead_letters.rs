@@ -1,7 +1,7 @@
 //! `/admin/v1/dead-letters`: SETs that were given up: looked at, sent again, or discarded with a reason.
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use super::query::{PageQuery, event_type, fit, limit, optional, time, within_rea
 use super::{Admin, ApiError, ApiState, reply};
 use crate::admin::{self, Batch, DeadLetter, InspectedDeadLetter, Page, Selection, Which};
 use crate::api::error::Problem;
-use crate::api::query::Params;
+use crate::api::query::{Named, Params};
 use crate::api::streams::json_body;
 use crate::delivery::DeliveryId;
 use crate::stream::StreamKey;
@@ -132,7 +132,7 @@ pub(super) async fn list(
 pub(super) async fn inspect(
     State(state): State<ApiState>,
     admin: Admin,
-    Path(jti): Path<String>,
+    Named(jti): Named,
 ) -> Result<Response, ApiError> {
     let id = jti.parse().map_err(|_| ApiError::NotFound(NO_DEAD_LETTER))?;
     let claim = state.timeline_claim.as_deref();
@@ -151,7 +151,7 @@ pub(super) async fn inspect(
 pub(super) async fn replay(
     State(state): State<ApiState>,
     admin: Admin,
-    Path(jti): Path<String>,
+    Named(jti): Named,
 ) -> Result<Response, ApiError> {
     let id = jti.parse().map_err(|_| ApiError::NotFound(NO_DEAD_LETTER))?;
     let which = Which::Ids(vec![id]);
@@ -184,8 +184,8 @@ pub(super) async fn replay_many(
     let stream = request.stream_id;
     let which = request.which(&state)?;
     if let Some(stream) = stream {
-        let found = admin::find_stream(&state.pool, admin.issuer(), stream, &state.env).await?;
-        if found.ok_or(ApiError::NotFound(NO_STREAM))?.status == StreamStatus::Disabled {
+        let status = admin::stream_status(&state.pool, admin.issuer(), stream).await?;
+        if status.ok_or(ApiError::NotFound(NO_STREAM))? == StreamStatus::Disabled {
             return Err(disabled());
         }
     }
@@ -201,7 +201,7 @@ pub(super) async fn replay_many(
 pub(super) async fn discard(
     State(state): State<ApiState>,
     admin: Admin,
-    Path(jti): Path<String>,
+    Named(jti): Named,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let Reason { reason } = json_body(&body)?;

@@ -1,6 +1,6 @@
 //! `/admin/v1/events` and `/admin/v1/latency`: decisions, what became of each, and how long it took.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 use super::query::{PageQuery, event_type, fit, time};
 use super::{Admin, ApiError, ApiState, reply};
 use crate::admin::{self, EventSelection, FollowedEvent, ListedEvent, Page};
-use crate::api::query::Params;
+use crate::api::query::{Named, Params};
 use crate::outbox::EventId;
 use crate::timeline::{LatencyReport, store};
 
@@ -56,7 +56,7 @@ pub(super) async fn list(
 pub(super) async fn read(
     State(state): State<ApiState>,
     admin: Admin,
-    Path(event_id): Path<String>,
+    Named(event_id): Named,
     Params(page): Params<PageQuery>,
 ) -> Result<Response, ApiError> {
     let event_id = event_id.parse().map_err(|_| ApiError::NotFound(NO_EVENT))?;

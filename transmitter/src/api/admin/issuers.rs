@@ -1,7 +1,7 @@
 //! `/admin/v1/issuers`: in whose names the service speaks. For operators of the whole service only.
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -14,7 +14,7 @@ use super::query::{PageQuery, fit};
 use super::{Admin, ApiError, ApiState, done, reply};
 use crate::admin::{self, AddIssuerError, Page};
 use crate::api::error::Problem;
-use crate::api::query::Params;
+use crate::api::query::{Named, Params};
 use crate::api::streams::json_body;
 use crate::issuer::{Issuer, IssuerId, OwnDefaults};
 
@@ -128,7 +128,7 @@ pub(super) async fn create(State(state): State<ApiState>, admin: Admin, body: By
 pub(super) async fn read(
     State(state): State<ApiState>,
     admin: Admin,
-    Path(issuer_id): Path<String>,
+    Named(issuer_id): Named,
 ) -> Result<Response, ApiError> {
     admin.operator()?;
     let issuer = find(&state, &issuer_id).await?;
@@ -143,7 +143,7 @@ pub(super) async fn read(
 pub(super) async fn update(
     State(state): State<ApiState>,
     admin: Admin,
-    Path(issuer_id): Path<String>,
+    Named(issuer_id): Named,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let admin = admin.operator()?;
@@ -166,7 +166,7 @@ pub(super) async fn update(
 pub(super) async fn delete(
     State(state): State<ApiState>,
     admin: Admin,
-    Path(issuer_id): Path<String>,
+    Named(issuer_id): Named,
 ) -> Result<Response, ApiError> {
     let admin = admin.operator()?;
     let issuer = find(&state, &issuer_id).await?;

@@ -1,13 +1,13 @@
 //! `/admin/v1/streams`: the receivers' streams, how delivery to them goes, and what waits on them.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
 use super::query::PageQuery;
 use super::{Admin, ApiError, ApiState, reply};
 use crate::admin::{self, ListedStream, Page, WaitingDelivery};
-use crate::api::query::Params;
+use crate::api::query::{Named, Params};
 use crate::outbox::Lane;
 use crate::stream::StreamKey;
 
@@ -31,7 +31,7 @@ pub(super) async fn list(
 pub(super) async fn read(
     State(state): State<ApiState>,
     admin: Admin,
-    Path(stream_id): Path<String>,
+    Named(stream_id): Named,
 ) -> Result<Response, ApiError> {
     let key = stream_id.parse().map_err(|_| ApiError::NotFound(NO_STREAM))?;
     let stream = admin::find_stream(&state.pool, admin.issuer(), key, &state.env).await?;
@@ -46,7 +46,7 @@ pub(super) async fn read(
 pub(super) async fn deliveries(
     State(state): State<ApiState>,
     admin: Admin,
-    Path(stream_id): Path<String>,
+    Named(stream_id): Named,
     Params(page): Params<PageQuery>,
 ) -> Result<Response, ApiError> {
     let key: StreamKey = stream_id.parse().map_err(|_| ApiError::NotFound(NO_STREAM))?;

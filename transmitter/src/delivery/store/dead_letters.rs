@@ -138,8 +138,20 @@ pub(crate) async fn load(conn: &mut PgConnection, issuer: IssuerId, ids: &[Deliv
     .await
 }
 
+/// Holds these until the transaction ends. Always in one order, so that two who want the same do not wait for each other.
+pub(crate) async fn hold(conn: &mut PgConnection, issuer: IssuerId, ids: &[DeliveryId]) -> sqlx::Result<()> {
+    let held = sqlx::query!(
+        "select id from dead_letter where id = any ($2) and issuer_id = $1 order by id for update",
+        issuer as _,
+        ids as _,
+    );
+    held.fetch_all(conn).await?;
+    Ok(())
+}
+
 /// Takes these away for good; returns how many were there.
 pub(crate) async fn discard(conn: &mut PgConnection, issuer: IssuerId, ids: &[DeliveryId]) -> sqlx::Result<u64> {
+    hold(&mut *conn, issuer, ids).await?;
     let done = sqlx::query!("delete from dead_letter where id = any ($2) and issuer_id = $1", issuer as _, ids as _);
     Ok(done.execute(conn).await?.rows_affected())
 }

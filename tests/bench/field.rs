@@ -10,6 +10,7 @@ use ssf_harness::idp::uris;
 use ssf_harness::processes::json;
 use ssf_harness::road::{Plan, Road, text};
 use ssf_transmitter::admin::{self, NewClient};
+use ssf_transmitter::audit::Actor;
 
 use crate::figures::note;
 
@@ -33,7 +34,7 @@ impl Field {
             with_token: true,
             ..NewClient::receiver("bench", "https://bench.example")
         };
-        let added = admin::add_client(&pool, &issuer, &receiver, &Env::system()).await?;
+        let added = admin::add_client(&pool, &issuer, &receiver, &Actor::Service, &Env::system()).await?;
         let token = added.and_then(|credentials| credentials.token).context("a token")?;
         Ok(Self { road, pool, receiver_token: token.expose_secret().to_owned() })
     }

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on is a failed one")]
 
+mod admin_api;
 mod algorithms;
 mod crash;
 mod database_away;
+mod dead_letters;
 mod delivery;
 mod embedding;
 mod house;
@@ -13,6 +15,7 @@ mod intake;
 mod issuers;
 mod keys;
 mod management;
+mod openapi;
 mod operator;
 mod order;
 mod orderly_stop;

@@ -10,6 +10,7 @@ use ssf_common::clock::Timestamp;
 use ssf_common::id::KeyId;
 use ssf_common::jwks::{Algorithm, ImportError, SigningKey};
 use ssf_common::runtime::Env;
+use utoipa::ToSchema;
 
 use crate::audit::{self, Actor, Deed};
 use crate::config::Settings;
@@ -52,7 +53,7 @@ pub struct IssuerKeys<'a> {
 }
 
 /// A key as a list shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ListedKey {
     /// Its id in headers and in the published set.
     pub kid: KeyId,
@@ -73,7 +74,7 @@ pub struct ListedKey {
 }
 
 /// A key that was put on its way by [`IssuerKeys::rotate`] or [`IssuerKeys::import`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EnteredKey {
     /// Its id.
     pub kid: KeyId,
@@ -91,7 +92,7 @@ pub struct EnteredKey {
 }
 
 /// A key that was [retired](IssuerKeys::retire).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RetiredKey {
     /// Its id.
     pub kid: KeyId,
@@ -102,7 +103,8 @@ pub struct RetiredKey {
 }
 
 /// When a stream is signed as it was [set to](IssuerKeys::set_stream_algorithm).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(tag = "from", rename_all = "snake_case")]
 pub enum AlgorithmChange {
     /// From its next SET on.
     Now,

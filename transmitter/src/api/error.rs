@@ -10,10 +10,19 @@ use ssf_common::runtime::telemetry::chain;
 
 use crate::client::Scope;
 use crate::delivery::PollingError;
-use crate::keys::SealError;
+use crate::keys::{KeyRingError, SealError};
 use crate::outbox::{DraftError, RecordError};
 use crate::stream::ConfigurationError;
 use crate::stream::subjects::{ListError, SecretError};
+
+/// The body of every answer that is not what was asked for.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct Problem {
+    /// A code for programs.
+    error: String,
+    /// A sentence for people.
+    error_description: String,
+}
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
@@ -50,10 +59,16 @@ impl ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        let unavailable = is_away(&error);
+        let unavailable = is_away(&error) || is_passing(&error);
         tracing::warn!(error = %chain(&error), "a request failed at the database");
         if unavailable { Self::Unavailable } else { Self::Internal }
     }
+}
+
+/// Whether the same statement may do later: it met another (class 40) or took too long (57014).
+fn is_passing(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("40") || code == "57014")
 }
 
 impl From<RecordError> for ApiError {
@@ -80,6 +95,18 @@ impl From<SealError> for ApiError {
     fn from(error: SealError) -> Self {
         tracing::error!(%error, "a credential could not be sealed");
         Self::Internal
+    }
+}
+
+impl From<KeyRingError> for ApiError {
+    fn from(error: KeyRingError) -> Self {
+        match error {
+            KeyRingError::Database(error) => error.into(),
+            KeyRingError::Seal(_) | KeyRingError::Key(_) => {
+                tracing::error!(error = %chain(&error), "a signing key cannot be used");
+                Self::Internal
+            }
+        }
     }
 }
 

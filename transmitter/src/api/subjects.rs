@@ -17,7 +17,12 @@ use super::streams::{json_body, own};
 use crate::audit::Actor;
 use crate::client::Scope;
 
-/// 200. 403 if the list is as long as it may be: no waiting helps, so it is not 429.
+/// Adds a subject to a stream (SSF 1.0 §8.1.3.2)
+///
+/// 403 if the list is as long as it may be: no waiting helps, so it is not 429.
+#[utoipa::path(post, path = "/ssf/subjects/add", tag = "streams", operation_id = "addSubject",
+    security(("bearer" = ["ssf.manage"])), request_body = AddSubject,
+    responses((status = 200, description = "Its events are sent")))]
 pub(super) async fn add(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Manage)?.client;
     let request: AddSubject = json_body(&body)?;
@@ -31,7 +36,13 @@ pub(super) async fn add(State(state): State<ApiState>, caller: Caller, body: Byt
     Ok((StatusCode::OK, [(CACHE_CONTROL, "no-store")]).into_response())
 }
 
-/// 204, also if the subject was not on the list. 403 for the subject that names the stream itself (§8.1.4.1).
+/// Removes a subject from a stream (SSF 1.0 §8.1.3.3)
+///
+/// 204, also if the subject was not on the list. 403 for the subject that names the stream itself (§8.1.4.1). Its events go
+/// on for the removal's grace (§9.3).
+#[utoipa::path(post, path = "/ssf/subjects/remove", tag = "streams", operation_id = "removeSubject",
+    security(("bearer" = ["ssf.manage"])), request_body = RemoveSubject,
+    responses((status = 204, description = "Its events are not sent any more, after a while")))]
 pub(super) async fn remove(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Manage)?.client;
     let request: RemoveSubject = json_body(&body)?;

@@ -16,7 +16,7 @@ use ssf_common::runtime::worker::{Wake, Worker, run};
 use tokio_util::sync::CancellationToken;
 
 pub use self::embedding::{Decision, RecordingError, StartError};
-use crate::api::{ApiState, router};
+use crate::api::{ApiState, Document, router};
 use crate::config::Settings;
 use crate::delivery::{
     Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, SigningDesk,
@@ -134,16 +134,19 @@ impl Transmitter {
             pool,
             env,
             tenants: tenants.clone(),
+            timeline_claim: settings.timeline_claim().map(ToOwned::to_owned),
             events: offered(&vocabulary),
             critical_subject_members: settings.issuer.critical_subject_members.as_slice().into(),
             subjects,
             insecure_endpoints: settings.is_development(),
             vocabulary,
+            key_rules: crate::admin::KeyRules::of(settings),
             sealing,
             token_lifetime: settings.tokens.lifetime.duration(),
             recorder: Arc::new(recorder),
             fan_out: bells.fan_out.clone(),
             polling,
+            document: Document::default(),
             stopping: CancellationToken::new(),
         };
         let max_body_bytes = settings.server.max_body_bytes;

@@ -2,6 +2,7 @@
 
 mod client;
 mod database;
+mod dead_letter;
 mod emit;
 mod issuer;
 mod keys;
@@ -52,6 +53,9 @@ enum Command {
     /// Who may call: receivers and producers.
     #[command(subcommand)]
     Client(client::Command),
+    /// SETs that were given up: looked at, sent again, discarded.
+    #[command(subcommand)]
+    DeadLetter(dead_letter::Command),
     /// Records one decision, as POST /events would.
     Emit(emit::Emit),
     /// In whose names the service speaks.
@@ -79,6 +83,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Migrate => database::migrate(&settings).await,
         Command::Config => say(&effective(&settings)?),
         Command::Client(command) => client::run(&settings, at, command).await,
+        Command::DeadLetter(command) => dead_letter::run(&settings, at, command).await,
         Command::Emit(emit) => emit::run(&settings, at, emit).await,
         Command::Issuer(command) => issuer::run(&settings, command).await,
         Command::Keys(command) => keys::run(&settings, at, command).await,

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::Env;
-use ssf_transmitter::admin::{self, AlgorithmChange, IssuerKeys, KeyRules, KeysError};
+use ssf_transmitter::admin::{self, AlgorithmChange, IssuerKeys, KeyRules, KeysError, MAX_PAGE};
 use ssf_transmitter::config::Settings;
 use ssf_transmitter::stream::StreamKey;
 
@@ -72,44 +72,51 @@ async fn list(
     env: &Env,
 ) -> anyhow::Result<String> {
     let issuer = database.issuer(settings, at, env).await?;
-    let clients = admin::list_clients(&database.pool, &issuer).await?;
-    let streams = admin::list_streams(&database.pool, &issuer).await?;
+    let (mut streams, mut after) = (Vec::new(), None);
+    loop {
+        let page = admin::list_streams(&database.pool, &issuer, after, MAX_PAGE, env).await?;
+        after = page.items.last().map(|stream| stream.stream_id);
+        streams.extend(page.items);
+        if page.next.is_none() {
+            break;
+        }
+    }
     if streams.is_empty() && !as_json {
         return Ok("there are no streams; receivers create them".to_owned());
     }
     let now = env.now();
-    let lines = streams.iter().map(|listed| {
-        let stream = &listed.stream;
-        let client = clients.iter().find(|listed| listed.client.key == stream.client);
-        let client = client.map_or("(removed)", |listed| listed.client.client_id.as_str());
-        let method = stream.wanted.method.as_str();
+    let lines = streams.iter().map(|stream| {
+        let health = &stream.health;
+        let client = if stream.client_removed { "(removed)" } else { &stream.client_id };
+        let method = &stream.delivery_method;
         if as_json {
             return json!({
-                "stream_id": stream.key, "client_id": client, "status": stream.status, "delivery_method": method,
-                "endpoint_url": stream.wanted.endpoint_url, "events_delivered": stream.wanted.events_delivered,
-                "created_at": stream.created_at, "waiting": listed.waiting, "oldest_decision": listed.oldest_decision,
-                "failures": listed.failures, "trouble": listed.trouble, "last_success_at": listed.last_success_at,
-                "dead_letters": listed.dead_letters, "default_subjects": listed.default_subjects,
-                "subjects": listed.subjects, "subjects_excluded": listed.subjects_excluded,
-                "algorithm": stream.algorithm, "algorithm_wanted": listed.algorithm_wanted,
+                "stream_id": stream.stream_id, "client_id": client, "status": stream.status, "delivery_method": method,
+                "endpoint_url": stream.endpoint_url, "events_delivered": stream.events_delivered,
+                "created_at": stream.created_at, "waiting": health.waiting.total,
+                "oldest_decision": health.waiting.oldest_decision, "failures": health.breaker.failures,
+                "trouble": health.last_error, "last_success_at": health.last_success_at,
+                "dead_letters": health.dead_letters, "default_subjects": stream.default_subjects,
+                "subjects": stream.subjects, "subjects_excluded": stream.subjects_excluded,
+                "algorithm": stream.algorithm, "algorithm_wanted": stream.algorithm_wanted,
             })
             .to_string();
         }
-        let oldest =
-            listed.oldest_decision.map_or(String::new(), |at| format!(" (oldest {} s)", now.since(at).as_secs()));
-        let trouble = listed
-            .trouble
-            .as_ref()
-            .map_or(String::new(), |trouble| format!("  TROUBLE: {trouble}, {} times", listed.failures));
-        let wanted = listed.algorithm_wanted.map_or(String::new(), |wanted| format!(" ({wanted} when its key signs)"));
+        let oldest = health.waiting.oldest_decision;
+        let oldest = oldest.map_or(String::new(), |at| format!(" (oldest {} s)", now.since(at).as_secs()));
+        let wanted = stream.algorithm_wanted.as_ref();
+        let wanted = wanted.map_or(String::new(), |wanted| format!(" ({wanted} when its key signs)"));
+        let trouble = health.last_error.as_ref();
+        let trouble =
+            trouble.map_or(String::new(), |trouble| format!("  TROUBLE: {trouble}, {} times", health.breaker.failures));
         format!(
             "{}  {client:<20} {:<8} {method:<4} {}{wanted}  waiting {}{oldest}  dead letters {}  {}{trouble}",
-            stream.key,
+            stream.stream_id,
             stream.status.as_str(),
             stream.algorithm,
-            listed.waiting,
-            listed.dead_letters,
-            stream.wanted.endpoint_url.as_deref().unwrap_or("-"),
+            health.waiting.total,
+            health.dead_letters,
+            stream.endpoint_url.as_deref().unwrap_or("-"),
         )
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))

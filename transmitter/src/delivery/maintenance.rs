@@ -35,8 +35,10 @@ impl Worker for Maintenance {
         store::lock_partitions(&mut tx).await?;
         store::ensure_partitions(&mut tx, now, now.plus(PARTITIONS_AHEAD)).await?;
         // what still waits needs its event, so the history outlives the retention
-        let oldest_kept = now.minus(self.history.max(self.retention + A_DAY));
-        store::drop_partitions(&mut tx, oldest_kept).await?;
+        let end_of_history = now.minus(self.history.max(self.retention + A_DAY));
+        let needed = store::oldest_replayed(&mut tx).await?.unwrap_or(end_of_history);
+        store::drop_partitions(&mut tx, end_of_history.min(needed)).await?;
+        store::forget_stray_events(&mut tx, end_of_history, FORGOTTEN_AT_ONCE).await?;
         tx.commit().await?;
         let mut conn = self.pool.acquire().await?;
         crate::client::store::forget_expired_tokens(&mut conn, now.minus(A_DAY)).await?;
@@ -56,3 +58,4 @@ impl Worker for Maintenance {
 const A_DAY: Duration = Duration::from_hours(24);
 const PARTITIONS_AHEAD: Duration = Duration::from_hours(24 * 7);
 const EXPIRED_AT_ONCE: i64 = 1_000;
+const FORGOTTEN_AT_ONCE: i64 = 1_000;

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use serde_json::Value;
 use ssf_common::clock::Timestamp;
 use ssf_common::event::{EventType, Vocabulary};
-use ssf_common::id::Jti;
+use ssf_common::id::{IssuerUrl, Jti};
 use ssf_common::jwks::{Algorithm, SigningKey};
 use ssf_common::set::{Audience, Claims, Timeline, sign};
 use ssf_common::subject::Subject;
 
-use super::Taken;
+use super::{DeliveryId, Taken};
 use crate::issuer::IssuerId;
 use crate::keys::SealingKey;
 use crate::outbox::outgoing;
@@ -49,7 +50,7 @@ impl SigningDesk {
     }
 
     /// The SETs of several deliveries, each with its id, in their order.
-    pub async fn sign_all(&self, taken: Vec<Taken>) -> Vec<(super::DeliveryId, Result<String, Unsendable>)> {
+    pub async fn sign_all(&self, taken: Vec<Taken>) -> Vec<(DeliveryId, Result<String, Unsendable>)> {
         let desk = Arc::clone(&self.0);
         // those of one stream share a signer: it is looked for once
         let mut signers: HashMap<(IssuerId, String), Result<Signer, Unsendable>> = HashMap::new();
@@ -99,25 +100,61 @@ impl Desk {
     }
 
     fn sign(&self, taken: &Taken, Signer { tenant, key }: &Signer) -> Result<String, Unsendable> {
-        let event_type = EventType::from_uri(&taken.event_type, &self.vocabulary);
-        let claims = Claims {
-            iss: tenant.issuer.url.clone(),
-            aud: Audience(taken.audience.clone()),
-            jti: Jti(taken.id.to_string()),
-            iat: Timestamp::from_unix_seconds(taken.fanned_out_at.unix_seconds()),
-            txn: Some(taken.txn.as_str().into()),
-            toe: None,
-            sub_id: Subject::parse(&taken.subject).map_err(|_| Unsendable::Malformed)?,
-            event: outgoing(event_type, &taken.payload, taken.occurred_at).map_err(|_| Unsendable::Malformed)?,
-            timeline: Some(Timeline {
-                occurred: taken.occurred_at,
-                recorded: taken.recorded_at,
-                fanned_out: taken.fanned_out_at,
-                taken: taken.first_taken_at,
-            }),
+        let content = Content {
+            id: taken.id,
+            issuer: &tenant.issuer.url,
+            audience: &taken.audience,
+            event_type: &taken.event_type,
+            subject: &taken.subject,
+            payload: &taken.payload,
+            txn: &taken.txn,
+            occurred_at: taken.occurred_at,
+            recorded_at: taken.recorded_at,
+            fanned_out_at: taken.fanned_out_at,
+            first_taken_at: Some(taken.first_taken_at),
         };
+        let claims = content.claims(&self.vocabulary)?;
         let claim = self.timeline_claim.as_deref().filter(|_| taken.timeline_claim);
         sign(&claims, &self.vocabulary, key, claim).map_err(|_| Unsendable::Signature)
+    }
+}
+
+/// What a delivery says, whether it waits or is a dead letter.
+pub(crate) struct Content<'a> {
+    pub(crate) id: DeliveryId,
+    pub(crate) issuer: &'a IssuerUrl,
+    pub(crate) audience: &'a [String],
+    pub(crate) event_type: &'a str,
+    pub(crate) subject: &'a Value,
+    pub(crate) payload: &'a Value,
+    pub(crate) txn: &'a str,
+    pub(crate) occurred_at: Timestamp,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) fanned_out_at: Timestamp,
+    /// Without it there is no timeline yet.
+    pub(crate) first_taken_at: Option<Timestamp>,
+}
+
+impl Content<'_> {
+    /// The claims of its SET: the same at every attempt.
+    pub(crate) fn claims(&self, vocabulary: &Vocabulary) -> Result<Claims, Unsendable> {
+        let event_type = EventType::from_uri(self.event_type, vocabulary);
+        Ok(Claims {
+            iss: self.issuer.clone(),
+            aud: Audience(self.audience.to_vec()),
+            jti: Jti(self.id.to_string()),
+            iat: Timestamp::from_unix_seconds(self.fanned_out_at.unix_seconds()),
+            txn: Some(self.txn.into()),
+            toe: None,
+            sub_id: Subject::parse(self.subject).map_err(|_| Unsendable::Malformed)?,
+            event: outgoing(event_type, self.payload, self.occurred_at).map_err(|_| Unsendable::Malformed)?,
+            timeline: self.first_taken_at.map(|taken| Timeline {
+                occurred: self.occurred_at,
+                recorded: self.recorded_at,
+                fanned_out: self.fanned_out_at,
+                taken,
+            }),
+        })
     }
 }
 

@@ -263,34 +263,16 @@ pub(crate) async fn take_verification(
     Ok(Err(free_at.flatten().map_or(1, |at| at.since(now).as_millis().div_ceil(1_000).try_into().unwrap_or(1))))
 }
 
-/// How delivery to a stream goes.
-pub(crate) struct Health {
-    pub(crate) key: StreamKey,
-    pub(crate) failures: i32,
-    pub(crate) trouble: Option<String>,
-    pub(crate) last_success_at: Option<Timestamp>,
-    pub(crate) waiting: i64,
-    pub(crate) oldest_decision: Option<Timestamp>,
-    pub(crate) dead_letters: i64,
-    pub(crate) default_subjects: String,
-    pub(crate) subjects: i32,
-    pub(crate) subjects_excluded: i32,
-}
-
-/// The health of all streams of an issuer.
-pub(crate) async fn health(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<Health>> {
-    sqlx::query_as!(
-        Health,
-        r#"select s.id as "key: StreamKey", coalesce(h.failures, 0) as "failures!", h.trouble as "trouble?", h.last_success_at as "last_success_at?",
-                  (select count(*) from delivery d where d.stream_id = s.id) as "waiting!",
-                  (select min(d.occurred_at) from delivery d where d.stream_id = s.id) as oldest_decision,
-                  (select count(*) from dead_letter l where l.stream_id = s.id) as "dead_letters!",
-                  s.default_subjects, s.subjects, s.subjects_excluded
-             from stream s left join stream_health h on h.stream_id = s.id where s.issuer_id = $1"#,
-        issuer as _,
-    )
-    .fetch_all(conn)
-    .await
+/// The status of this stream, if it is the issuer's.
+pub(crate) async fn status_of(
+    conn: &mut PgConnection,
+    key: StreamKey,
+    issuer: IssuerId,
+) -> sqlx::Result<Option<StreamStatus>> {
+    let status =
+        sqlx::query_scalar!("select status from stream where id = $1 and issuer_id = $2", key as _, issuer as _);
+    let status = status.fetch_optional(conn).await?;
+    Ok(status.map(|word| word.parse().expect("a CHECK allows only the three statuses")))
 }
 
 /// What fan-out must know of a stream.

@@ -122,6 +122,16 @@ impl Tenants {
         failed.map_or(Ok(()), Err)
     }
 
+    /// The issuer of the configuration.
+    pub fn primary(&self) -> &IssuerUrl {
+        &self.0.primary
+    }
+
+    /// What new streams of an issuer are like that says nothing of its own.
+    pub fn configured(&self) -> Defaults {
+        self.0.configured
+    }
+
     /// All of them, the primary one first.
     pub fn served(&self) -> Arc<Vec<Arc<Tenant>>> {
         Arc::clone(&self.0.served.read().unwrap_or_else(PoisonError::into_inner))

@@ -50,17 +50,6 @@ pub(crate) async fn set(
     Ok(done.rows_affected() == 1)
 }
 
-/// The algorithms that streams of an issuer wait for.
-pub(crate) async fn awaited(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<(StreamKey, Algorithm)>> {
-    let rows = sqlx::query!(
-        r#"select id as "key: StreamKey", algorithm_wanted as "wanted!" from stream where issuer_id = $1 and algorithm_wanted is not null"#,
-        issuer as _
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.key, known(&row.wanted))).collect())
-}
-
 fn known(algorithm: &str) -> Algorithm {
     algorithm.parse().expect("a CHECK allows only the four algorithms")
 }

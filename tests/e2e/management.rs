@@ -225,7 +225,14 @@ async fn an_issued_token_ends_with_its_time_and_a_static_one_with_its_client() {
     idp.advance(Duration::from_hours(24 * 365));
     assert_eq!(idp.get("/ssf/streams", &rp).await.status, 200);
     let env = ssf_common::runtime::Env::system();
-    let gone = ssf_transmitter::admin::remove_client(&idp.pool, &idp.transmitter.issuer, &"rp".into(), &env).await;
+    let gone = ssf_transmitter::admin::remove_client(
+        &idp.pool,
+        &idp.transmitter.issuer,
+        &"rp".into(),
+        &ssf_transmitter::audit::Actor::Service,
+        &env,
+    )
+    .await;
     assert!(gone.unwrap());
     assert_eq!(idp.get("/ssf/streams", &rp).await.status, 401);
     assert_eq!(token(&idp, &rp, "").await.status, 401);

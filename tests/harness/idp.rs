@@ -18,6 +18,7 @@ use ssf_common::runtime::worker::Worker as _;
 use ssf_common::runtime::{Env, postgres};
 use ssf_common::set::{Policy, VerifiedSet, verify};
 use ssf_transmitter::admin::{self, NewClient};
+use ssf_transmitter::audit::Actor;
 use ssf_transmitter::config::{DEFAULTS, Settings};
 use ssf_transmitter::keys::SealingKey;
 use ssf_transmitter::{MIGRATOR, Transmitter};
@@ -137,9 +138,15 @@ impl Idp {
         self.add_client(NewClient::producer("producer")).await
     }
 
+    /// An operator of the whole service with a static token.
+    pub async fn add_operator(&self) -> Party {
+        self.add_client(NewClient::operator("operator")).await
+    }
+
     /// Any client.
     pub async fn add_client(&self, new: NewClient) -> Party {
-        let added = admin::add_client(&self.pool, &self.transmitter.issuer, &new, &self.env).await.unwrap();
+        let added =
+            admin::add_client(&self.pool, &self.transmitter.issuer, &new, &Actor::Service, &self.env).await.unwrap();
         let credentials = added.expect("the name is free");
         let text =
             |secret: Option<secrecy::SecretString>| secret.map_or(String::new(), |s| s.expose_secret().to_owned());

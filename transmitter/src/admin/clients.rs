@@ -1,8 +1,10 @@
 //! Clients: adding, listing and removing receivers and producers.
 
+use serde_json::json;
 use sqlx::PgPool;
 use ssf_common::runtime::Env;
 
+use crate::audit::{self, Actor, Deed};
 use crate::client::{Client, ClientId, ClientKey, Digest, Scope, Scopes, store};
 use crate::issuer::Issuer;
 
@@ -19,6 +21,8 @@ pub struct NewClient {
     pub max_streams: u32,
     /// The type URIs offered to it; `None` means all.
     pub events_supported: Option<Vec<String>>,
+    /// Whether it operates the whole service; then it needs the scope ssf.admin.
+    pub is_operator: bool,
     /// Whether it gets a secret for the token endpoint.
     pub with_secret: bool,
     /// Whether it gets a static token.
@@ -34,6 +38,7 @@ impl NewClient {
             audience: vec![audience.to_owned()],
             max_streams: 1,
             events_supported: None,
+            is_operator: false,
             with_secret: true,
             with_token: false,
         }
@@ -47,9 +52,15 @@ impl NewClient {
             audience: Vec::new(),
             max_streams: 0,
             events_supported: None,
+            is_operator: false,
             with_secret: false,
             with_token: true,
         }
+    }
+
+    /// Somebody who operates the whole service, with a static token.
+    pub fn operator(client_id: &str) -> Self {
+        Self { scopes: [Scope::Admin].into_iter().collect(), is_operator: true, ..Self::producer(client_id) }
     }
 }
 
@@ -67,6 +78,7 @@ pub async fn add_client(
     pool: &PgPool,
     issuer: &Issuer,
     new: &NewClient,
+    actor: &Actor,
     env: &Env,
 ) -> sqlx::Result<Option<Credentials>> {
     let now = env.now();
@@ -78,6 +90,7 @@ pub async fn add_client(
         audience: new.audience.clone(),
         max_streams: new.max_streams,
         events_supported: new.events_supported.clone(),
+        is_operator: new.is_operator,
     };
     let secret = new.with_secret.then(|| env.random.secret());
     let token = new.with_token.then(|| env.random.secret());
@@ -88,18 +101,30 @@ pub async fn add_client(
     if let Some(token) = &token {
         store::insert_token(&mut tx, Digest::of(token), client.key, &client.scopes, now, None).await?;
     }
+    let details = json!({"scopes": new.scopes.to_string(), "audience": new.audience, "operator": new.is_operator});
+    let deed = Deed { actor, action: "client.added", target: new.client_id.to_string(), details };
+    audit::record(&mut tx, issuer.id, &deed, now).await?;
     tx.commit().await?;
     Ok(Some(Credentials { secret: secret.map(Into::into), token: token.map(Into::into) }))
 }
 
-/// Removes a client: its tokens end and its streams are disabled at once; what waited on them is recorded as discarded. `false` if there is none of this name.
-pub async fn remove_client(pool: &PgPool, issuer: &Issuer, client_id: &ClientId, env: &Env) -> sqlx::Result<bool> {
+/// Removes a client: its tokens end and its streams are disabled at once; what waited on them is recorded as discarded.
+/// `false` if there is none of this name.
+pub async fn remove_client(
+    pool: &PgPool,
+    issuer: &Issuer,
+    client_id: &ClientId,
+    actor: &Actor,
+    env: &Env,
+) -> sqlx::Result<bool> {
     let now = env.now();
     let mut tx = pool.begin().await?;
     let Some(client) = store::remove(&mut tx, issuer.id, client_id, now).await? else { return Ok(false) };
     for stream in crate::stream::store::all_of_client(&mut tx, client).await? {
         crate::stream::store::discard(&mut tx, stream.key, "client_removed", now).await?;
     }
+    let deed = Deed { actor, action: "client.removed", target: client_id.to_string(), details: json!({}) };
+    audit::record(&mut tx, issuer.id, &deed, now).await?;
     tx.commit().await?;
     Ok(true)
 }

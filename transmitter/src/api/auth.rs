@@ -21,7 +21,8 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The principal, if its token allows `scope`.
+    /// The principal, if its token allows `scope`. With `ssf.admin` it may be an operator of another issuer: what it
+    /// administers is [`tenant`](Self::tenant), never its own client's issuer.
     pub(crate) fn with(self, scope: Scope) -> Result<Principal, ApiError> {
         if self.principal.may(scope) { Ok(self.principal) } else { Err(ApiError::Scope(scope)) }
     }
@@ -44,7 +45,10 @@ impl FromRequestParts<ApiState> for Caller {
         let token = header.to_str().ok().and_then(bearer).ok_or(ApiError::NoToken)?;
         let mut conn = state.pool.acquire().await?;
         let principal = store::principal(&mut conn, tenant.issuer.id, Digest::of(token), state.env.now()).await?;
-        principal.map(|principal| Self { principal, tenant }).ok_or(ApiError::BadToken)
+        let principal = principal.ok_or(ApiError::BadToken)?;
+        // an operator's token ends with the issuer it was made at
+        state.tenants.of(principal.client.issuer_id).ok_or(ApiError::BadToken)?;
+        Ok(Self { principal, tenant })
     }
 }
 

@@ -9,12 +9,13 @@ use ssf_transmitter::client::{Scope, Scopes};
 use ssf_transmitter::config::Settings;
 use ssf_transmitter::issuer::Issuer;
 
-use super::database::Database;
+use super::database::{Database, actor};
 use super::say;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Adds a receiver (with --audience) or a producer (with --producer) and prints its credentials, once.
+    /// Adds a receiver (with --audience), a producer (with --producer) or an operator (with --operator) and prints its
+    /// credentials, once.
     Add(Add),
     /// Lists the clients.
     List {
@@ -34,18 +35,21 @@ pub(super) struct Add {
     /// The name the client authenticates with.
     client_id: String,
     /// A receiver: the `aud` of its SETs. May be given several times.
-    #[arg(long, value_name = "AUD", required_unless_present = "producer")]
+    #[arg(long, value_name = "AUD", required_unless_present_any = ["producer", "operator"])]
     audience: Vec<String>,
     /// A producer: may emit decisions, has no streams.
     #[arg(long, conflicts_with = "audience")]
     producer: bool,
+    /// Somebody who operates the whole service: may use the admin API of every issuer, and add and remove issuers.
+    #[arg(long, conflicts_with_all = ["audience", "producer", "scope"])]
+    operator: bool,
     /// Scopes instead of the usual ones: ssf.read, ssf.manage, ssf.emit, ssf.admin. May be given several times.
     #[arg(long, value_name = "SCOPE")]
     scope: Vec<Scope>,
     /// How many streams a receiver may have.
     #[arg(long, default_value_t = 1, value_name = "N")]
     max_streams: u32,
-    /// A static bearer token instead of a secret for the token endpoint. Producers always get one.
+    /// A static bearer token instead of a secret for the token endpoint. Producers and operators always get one.
     #[arg(long)]
     token: bool,
     /// As JSON.
@@ -73,7 +77,7 @@ async fn work(
     match command {
         Command::Add(add) => {
             let new = add.client();
-            let credentials = admin::add_client(&database.pool, &issuer, &new, env).await?;
+            let credentials = admin::add_client(&database.pool, &issuer, &new, &actor(), env).await?;
             let credentials = credentials.ok_or_else(|| {
                 anyhow::anyhow!("there is a client named {}; remove it first or choose another name", add.client_id)
             })?;
@@ -109,7 +113,8 @@ async fn work(
             })
         }
         Command::Remove { client_id } => {
-            let removed = admin::remove_client(&database.pool, &issuer, &client_id.as_str().into(), env).await?;
+            let removed =
+                admin::remove_client(&database.pool, &issuer, &client_id.as_str().into(), &actor(), env).await?;
             anyhow::ensure!(removed, "there is no client named {client_id}");
             Ok(format!("removed {client_id}: its tokens have ended and its streams are disabled"))
         }
@@ -118,9 +123,13 @@ async fn work(
 
 impl Add {
     fn client(&self) -> NewClient {
-        let mut new =
-            if self.producer { NewClient::producer(&self.client_id) } else { NewClient::receiver(&self.client_id, "") };
-        if !self.producer {
+        let name = &self.client_id;
+        let mut new = match (self.operator, self.producer) {
+            (true, _) => NewClient::operator(name),
+            (false, true) => NewClient::producer(name),
+            (false, false) => NewClient::receiver(name, ""),
+        };
+        if !self.producer && !self.operator {
             new.audience.clone_from(&self.audience);
             new.max_streams = self.max_streams;
             new.with_token = self.token;

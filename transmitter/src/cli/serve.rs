@@ -9,6 +9,7 @@ use ssf_common::runtime::postgres::migrate_when_reachable;
 use ssf_common::runtime::shutdown::Shutdown;
 use ssf_common::runtime::telemetry;
 use ssf_transmitter::admin::{self, NewClient};
+use ssf_transmitter::audit::Actor;
 use ssf_transmitter::config::Settings;
 use ssf_transmitter::{MIGRATOR, Transmitter};
 
@@ -62,8 +63,8 @@ async fn first_producer(
     }
     let file = settings.data_file("producer.token");
     if !file.exists() {
-        let added =
-            admin::add_client(&database.pool, &transmitter.issuer, &NewClient::producer("producer"), env).await?;
+        let new = NewClient::producer("producer");
+        let added = admin::add_client(&database.pool, &transmitter.issuer, &new, &Actor::Service, env).await?;
         if let Some(token) = added.and_then(|credentials| credentials.token) {
             write_secret(&file, secrecy::ExposeSecret::expose_secret(&token))?;
         }

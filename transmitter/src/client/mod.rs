@@ -6,6 +6,7 @@ pub(crate) mod store;
 pub use credential::{Digest, Scope, Scopes, UnknownScope};
 use ssf_common::{text_id, uuid_id};
 
+use crate::audit::Actor;
 use crate::issuer::IssuerId;
 
 uuid_id! {
@@ -35,6 +36,8 @@ pub struct Client {
     pub max_streams: u32,
     /// The type URIs offered to it; `None` means all.
     pub events_supported: Option<Vec<String>>,
+    /// Whether it operates the whole service: its `ssf.admin` may add and remove issuers.
+    pub is_operator: bool,
 }
 
 /// Who calls: a client with what its token allows. Only the token check makes one.
@@ -50,5 +53,16 @@ impl Principal {
     /// Whether it may do what `scope` covers; `ssf.manage` covers `ssf.read`.
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.allow(scope)
+    }
+
+    /// Whether it may operate the whole service: its client is an operator, and this token lets it administer.
+    pub fn is_operator(&self) -> bool {
+        self.client.is_operator && self.may(Scope::Admin)
+    }
+
+    /// Who it is in the audit log.
+    pub fn actor(&self) -> Actor {
+        let name = self.client.client_id.to_string();
+        if self.client.is_operator { Actor::Operator(name) } else { Actor::Client(name) }
     }
 }

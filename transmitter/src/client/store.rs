@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 
-use super::{Client, ClientId, ClientKey, Digest, Principal, Scopes};
+use super::{Client, ClientId, ClientKey, Digest, Principal, Scope, Scopes};
 use crate::issuer::IssuerId;
 
 /// Adds a client. `false` if a living one has this name.
@@ -14,8 +14,8 @@ pub(crate) async fn insert(
     now: Timestamp,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        "insert into client (id, issuer_id, client_id, secret_digest, scopes, audience, max_streams, events_supported, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "insert into client (id, issuer_id, client_id, secret_digest, scopes, audience, max_streams, events_supported, created_at, is_operator)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          on conflict (issuer_id, client_id) where removed_at is null do nothing",
         client.key as _,
         client.issuer_id as _,
@@ -26,6 +26,7 @@ pub(crate) async fn insert(
         i32::try_from(client.max_streams).unwrap_or(i32::MAX),
         client.events_supported.as_deref() as _,
         now as _,
+        client.is_operator,
     )
     .execute(conn)
     .await?;
@@ -68,7 +69,7 @@ pub(crate) struct Listed {
 /// The living clients of an issuer by name.
 pub(crate) async fn list(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<Listed>> {
     let rows = sqlx::query!(
-        r#"select id as "key: ClientKey", client_id, scopes, audience, max_streams, events_supported, created_at,
+        r#"select id as "key: ClientKey", client_id, scopes, audience, max_streams, events_supported, is_operator, created_at,
                   secret_digest is not null as "has_secret!",
                   (select count(*) from stream s where s.client_id = client.id) as "streams!"
              from client where issuer_id = $1 and removed_at is null order by client_id"#,
@@ -85,6 +86,7 @@ pub(crate) async fn list(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Res
             audience: row.audience,
             max_streams: u32::try_from(row.max_streams).unwrap_or(0),
             events_supported: row.events_supported,
+            is_operator: row.is_operator,
         },
         streams: row.streams,
         has_secret: row.has_secret,
@@ -101,7 +103,7 @@ pub(crate) async fn authenticate(
     secret: Digest,
 ) -> sqlx::Result<Option<Client>> {
     let row = sqlx::query!(
-        r#"select id as "key: ClientKey", scopes, audience, max_streams, events_supported
+        r#"select id as "key: ClientKey", scopes, audience, max_streams, events_supported, is_operator
              from client where issuer_id = $1 and client_id = $2 and removed_at is null and secret_digest = $3"#,
         issuer as _,
         client_id.as_str(),
@@ -117,6 +119,7 @@ pub(crate) async fn authenticate(
         audience: row.audience,
         max_streams: u32::try_from(row.max_streams).unwrap_or(0),
         events_supported: row.events_supported,
+        is_operator: row.is_operator,
     }))
 }
 
@@ -144,7 +147,8 @@ pub(crate) async fn insert_token(
     Ok(())
 }
 
-/// Who holds this token at this issuer, unless it ended. What the client may today limits what the token says.
+/// Who holds this token at this issuer, unless it ended. What the client may today limits what the token says; an
+/// operator of another issuer may administer here, and nothing else.
 pub(crate) async fn principal(
     conn: &mut PgConnection,
     issuer: IssuerId,
@@ -152,9 +156,11 @@ pub(crate) async fn principal(
     now: Timestamp,
 ) -> sqlx::Result<Option<Principal>> {
     let row = sqlx::query!(
-        r#"select c.id as "key: ClientKey", c.client_id, c.scopes, c.audience, c.max_streams, c.events_supported, t.scopes as granted
+        r#"select c.id as "key: ClientKey", c.issuer_id as "issuer_id: IssuerId", c.client_id, c.scopes, c.audience, c.max_streams,
+                  c.events_supported, c.is_operator, t.scopes as granted
              from access_token t join client c on c.id = t.client_id
-            where t.digest = $1 and c.issuer_id = $2 and c.removed_at is null and (t.expires_at is null or t.expires_at > $3)"#,
+            where t.digest = $1 and (c.issuer_id = $2 or c.is_operator) and c.removed_at is null
+              and (t.expires_at is null or t.expires_at > $3)"#,
         token.as_bytes(),
         issuer as _,
         now as _,
@@ -163,15 +169,19 @@ pub(crate) async fn principal(
     .await?;
     Ok(row.map(|row| {
         let limit = Scopes::from_words(row.scopes.iter().map(String::as_str));
-        let scopes = Scopes::from_words(row.granted.iter().map(String::as_str)).within(&limit);
+        let mut scopes = Scopes::from_words(row.granted.iter().map(String::as_str)).within(&limit);
+        if row.issuer_id != issuer {
+            scopes = scopes.within(&Scopes::from_iter([Scope::Admin]));
+        }
         let client = Client {
             key: row.key,
-            issuer_id: issuer,
+            issuer_id: row.issuer_id,
             client_id: ClientId(row.client_id),
             scopes: limit,
             audience: row.audience,
             max_streams: u32::try_from(row.max_streams).unwrap_or(0),
             events_supported: row.events_supported,
+            is_operator: row.is_operator,
         };
         Principal { client, scopes }
     }))

@@ -19,6 +19,7 @@ mod receiver_commands;
 mod rp;
 mod schema;
 mod startup;
+mod token_endpoint;
 mod upstream;
 mod validity;
 mod warnings;

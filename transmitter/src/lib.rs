@@ -4,12 +4,13 @@
 //! delivered by push or poll ([`delivery`]). [`Transmitter`] puts the parts together; `ssf-transmitter serve` runs it.
 //!
 //! The road, data flowing right and imports pointing left: `config` < `issuer` < `audit` < `keys` < `tenant` <
-//! `client` < `stream` < `admin` < `outbox` < `control` < `timeline` < `delivery` < `api` < `app` < `main`.
+//! `client` < `authorization` < `stream` < `admin` < `outbox` < `control` < `timeline` < `delivery` < `api` < `app` < `main`.
 
 pub mod admin;
 pub mod api;
 mod app;
 pub mod audit;
+pub mod authorization;
 pub mod client;
 pub mod config;
 pub mod control;

@@ -5,7 +5,8 @@ use sqlx::PgPool;
 use ssf_common::runtime::Env;
 
 use crate::audit::{self, Actor, Deed};
-use crate::client::{Client, ClientId, ClientKey, Digest, Scope, Scopes, store};
+use crate::client::authentication::store as registered;
+use crate::client::{Authentication, Client, ClientId, ClientKey, Digest, Scope, Scopes, store};
 use crate::issuer::Issuer;
 
 /// A client to be added.
@@ -23,6 +24,8 @@ pub struct NewClient {
     pub events_supported: Option<Vec<String>>,
     /// Whether it operates the whole service; then it needs the scope ssf.admin.
     pub is_operator: bool,
+    /// How it shows who it is at the token endpoint.
+    pub authentication: Authentication,
     /// Whether it gets a secret for the token endpoint.
     pub with_secret: bool,
     /// Whether it gets a static token.
@@ -39,6 +42,7 @@ impl NewClient {
             max_streams: 1,
             events_supported: None,
             is_operator: false,
+            authentication: Authentication::default(),
             with_secret: true,
             with_token: false,
         }
@@ -53,6 +57,7 @@ impl NewClient {
             max_streams: 0,
             events_supported: None,
             is_operator: false,
+            authentication: Authentication::default(),
             with_secret: false,
             with_token: true,
         }
@@ -92,11 +97,14 @@ pub async fn add_client(
         events_supported: new.events_supported.clone(),
         is_operator: new.is_operator,
     };
-    let secret = new.with_secret.then(|| env.random.secret());
+    let secret = (new.with_secret && new.authentication.has_secret()).then(|| env.random.secret());
     let token = new.with_token.then(|| env.random.secret());
     let mut tx = pool.begin().await?;
     if !store::insert(&mut tx, &client, secret.as_deref().map(Digest::of), now).await? {
         return Ok(None);
+    }
+    if new.authentication != Authentication::default() {
+        registered::set(&mut tx, client.key, &new.authentication, secret.as_deref().map(Digest::of)).await?;
     }
     if let Some(token) = &token {
         store::insert_token(&mut tx, Digest::of(token), client.key, &client.scopes, now, None).await?;

@@ -9,7 +9,9 @@ use http::request::Parts;
 use super::ApiState;
 use super::error::ApiError;
 use super::front::At;
-use crate::client::{Digest, Principal, Scope, store};
+use crate::authorization::Verdict;
+use crate::client::authentication::store::registered;
+use crate::client::{Client, Digest, Principal, Scope, store};
 use crate::tenant::Tenant;
 
 /// An authenticated caller. As the first extractor of a handler it decides before body and existence are looked at.
@@ -43,16 +45,43 @@ impl FromRequestParts<ApiState> for Caller {
             (Some(_), Some(_)) => return Err(ApiError::MisplacedToken),
         };
         let token = header.to_str().ok().and_then(bearer).ok_or(ApiError::NoToken)?;
-        let mut conn = state.pool.acquire().await?;
-        let principal = store::principal(&mut conn, tenant.issuer.id, Digest::of(token), state.env.now()).await?;
-        let principal = principal.ok_or(ApiError::BadToken)?;
-        // an operator's token ends with the issuer it was made at
-        state.tenants.of(principal.client.issuer_id).ok_or(ApiError::BadToken)?;
+        let principal = match own(state, &tenant, token).await? {
+            Some(principal) => principal,
+            None => outside(state, &tenant, token).await?,
+        };
         Ok(Self { principal, tenant })
     }
+}
+
+/// Who holds this token, if it is one of ours.
+async fn own(state: &ApiState, tenant: &Tenant, token: &str) -> Result<Option<Principal>, ApiError> {
+    // none of ours has a dot; a JWT does
+    if token.contains('.') {
+        return Ok(None);
+    }
+    let mut conn = state.pool.acquire().await?;
+    let principal = store::principal(&mut conn, tenant.issuer.id, Digest::of(token), state.env.now()).await?;
+    // an operator's token ends with the issuer it was made at
+    Ok(principal.filter(|principal| state.tenants.of(principal.client.issuer_id).is_some()))
+}
+
+/// Who holds this token by the word of an outside server: a client registered here, within what it may do here.
+async fn outside(state: &ApiState, tenant: &Tenant, token: &str) -> Result<Principal, ApiError> {
+    let granted = match state.outside.judge(&tenant.issuer.url, token).await {
+        Verdict::Good(granted) => granted,
+        Verdict::Bad => return Err(ApiError::BadToken),
+        Verdict::Unknown => return Err(ApiError::Unavailable),
+    };
+    let mut conn = state.pool.acquire().await?;
+    let known = registered(&mut conn, tenant.issuer.id, &granted.client_id).await?;
+    // the whole service is operated with credentials of ours only
+    let client = Client { is_operator: false, ..known.ok_or(ApiError::Forbidden(NOT_REGISTERED))?.client };
+    Ok(Principal { scopes: granted.scopes.within(&client.scopes), client })
 }
 
 fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| token.trim())
 }
+
+const NOT_REGISTERED: &str = "the token is good, but its client is not registered at this issuer";

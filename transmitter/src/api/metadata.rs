@@ -1,14 +1,18 @@
-//! What anybody may read: SSF metadata (§7), authorization server metadata (RFC 8414), the public keys.
+//! What anybody may read: SSF metadata (§7), the metadata of the resource (RFC 9728) and of the authorization server (RFC
+//! 8414), the public keys.
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header::CACHE_CONTROL;
-use serde_json::{Value, json};
+use serde_json::json;
+use ssf_common::jwks::Algorithm;
 use ssf_common::protocol::{AuthorizationScheme, DeliveryMethod, Metadata};
 
 use super::ApiState;
-use super::front::At;
+use super::error::ApiError;
+use super::front::{At, NOTHING};
+use crate::client::{AuthMethod, Scope};
 use crate::keys::store;
 
 /// `GET /.well-known/ssf-configuration{path}`.
@@ -31,16 +35,39 @@ pub(super) async fn ssf(At(tenant): At) -> impl IntoResponse {
     ([(CACHE_CONTROL, "max-age=300")], Json(metadata))
 }
 
-/// `GET /.well-known/oauth-authorization-server{path}` (RFC 8414 §2).
-pub(super) async fn oauth(At(tenant): At) -> Json<Value> {
-    Json(json!({
+/// `GET /.well-known/oauth-authorization-server{path}` (RFC 8414 §2): the built-in server, if it is switched on.
+pub(super) async fn oauth(State(state): State<ApiState>, At(tenant): At) -> Result<impl IntoResponse, ApiError> {
+    if !state.token_endpoint {
+        return Err(ApiError::NotFound(NOTHING));
+    }
+    let methods = AuthMethod::ALL.into_iter().filter(|method| *method != AuthMethod::None || state.public_clients);
+    let metadata = json!({
         "issuer": tenant.issuer.url,
         "token_endpoint": tenant.endpoints.at("/oauth2/token"),
         "grant_types_supported": ["client_credentials"],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-        "scopes_supported": ["ssf.read", "ssf.manage", "ssf.emit", "ssf.admin"],
+        "token_endpoint_auth_methods_supported": methods.map(AuthMethod::as_str).collect::<Vec<_>>(),
+        "token_endpoint_auth_signing_alg_values_supported": Algorithm::ALL,
+        "scopes_supported": Scope::ALL.map(Scope::as_str),
         "response_types_supported": [],
-    }))
+    });
+    Ok(([(CACHE_CONTROL, "max-age=300")], Json(metadata)))
+}
+
+/// `GET /.well-known/oauth-protected-resource{path}` (RFC 9728 §2): whose tokens are good here, and how they are sent.
+pub(super) async fn resource(State(state): State<ApiState>, At(tenant): At) -> impl IntoResponse {
+    let own = state.token_endpoint.then_some(tenant.issuer.url.as_str());
+    let mut servers: Vec<&str> = own.into_iter().chain(state.outside.issuers(&tenant.issuer.url)).collect();
+    servers.dedup();
+    let mut metadata = json!({
+        "resource": tenant.issuer.url,
+        "scopes_supported": Scope::ALL.map(Scope::as_str),
+        "bearer_methods_supported": ["header"],
+    });
+    // a member that would be empty is left out (§3.2)
+    if !servers.is_empty() {
+        metadata["authorization_servers"] = json!(servers);
+    }
+    ([(CACHE_CONTROL, "max-age=300")], Json(metadata))
 }
 
 /// `GET /jwks.json` (RFC 7517 §5).

@@ -4,6 +4,7 @@
 //! and before existence: [`auth::Caller`] is the first extractor everywhere it is needed.
 
 mod auth;
+mod credentials;
 mod error;
 mod events;
 mod front;
@@ -18,7 +19,7 @@ mod token;
 mod verification;
 
 use axum::Router;
-use axum::middleware::map_request_with_state;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use ssf_common::runtime::http::with_hygiene;
 pub use state::ApiState;
@@ -30,6 +31,7 @@ pub fn router(state: ApiState, body_limit: usize) -> Router {
         .route("/.well-known/ssf-configuration", get(metadata::ssf))
         .route("/.well-known/risc-configuration", get(metadata::ssf))
         .route("/.well-known/oauth-authorization-server", get(metadata::oauth))
+        .route("/.well-known/oauth-protected-resource", get(metadata::resource))
         .route("/jwks.json", get(metadata::jwks))
         .route("/oauth2/token", post(token::grant))
         .route(
@@ -46,5 +48,5 @@ pub fn router(state: ApiState, body_limit: usize) -> Router {
         .route("/health/ready", get(health::ready));
     let routes = with_hygiene(routes.with_state(state.clone()), body_limit);
     // around the router, not inside it: which route is meant is known only when the issuer is
-    Router::new().fallback_service(map_request_with_state(state, front::find_issuer).layer(routes))
+    Router::new().fallback_service(from_fn_with_state(state, front::find_issuer).layer(routes))
 }

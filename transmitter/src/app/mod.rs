@@ -1,5 +1,7 @@
 //! The transmitter put together: from settings and a pool to a router and the workers behind it.
 
+mod authorization;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +10,14 @@ use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use ssf_common::event::{EventType, Vocabulary};
 use ssf_common::runtime::Env;
+use ssf_common::runtime::config::SecretError;
 use ssf_common::runtime::postgres::listen;
 use ssf_common::runtime::shutdown::Shutdown;
 use ssf_common::runtime::worker::{Wake, Worker, run};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{ApiState, router};
+use crate::authorization::FetchError;
 use crate::config::Settings;
 use crate::delivery::{
     Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, SigningDesk,
@@ -100,6 +104,7 @@ impl Transmitter {
             settings.push_backoff(),
         );
         let recorder = Recorder::new(pool.clone(), Arc::clone(&env.clock), bells.fan_out.clone());
+        let (outside, assertions) = authorization::prepare(settings, &env)?;
         let state = ApiState {
             pool,
             env,
@@ -108,6 +113,10 @@ impl Transmitter {
             insecure_endpoints: settings.is_development(),
             vocabulary,
             sealing,
+            token_endpoint: settings.tokens.enabled,
+            public_clients: settings.tokens.allow_public_clients,
+            assertions,
+            outside,
             token_lifetime: settings.tokens.lifetime.duration(),
             recorder: Arc::new(recorder),
             fan_out: bells.fan_out.clone(),
@@ -205,6 +214,12 @@ pub enum OpenError {
     /// The HTTP client could not be built.
     #[error(transparent)]
     Sender(#[from] SenderError),
+    /// Calls to authorization servers cannot be made.
+    #[error(transparent)]
+    Authorization(#[from] FetchError),
+    /// A secret for one of them cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The configured type URI cannot be used.
     #[error("issuer.revalidate_uri cannot be used")]
     Vocabulary(#[from] ssf_common::event::VocabularyError),

@@ -1,8 +1,12 @@
 //! Clients: receivers that manage and read their streams, producers that emit. Both are known by a bearer token.
 
+pub(crate) mod authentication;
 mod credential;
 pub(crate) mod store;
 
+pub use authentication::{
+    AuthMethod, Authentication, ClientKeys, PublicKeys, PublicKeysError, StaticToken, UnknownMethod,
+};
 pub use credential::{Digest, Scope, Scopes, UnknownScope};
 use ssf_common::{text_id, uuid_id};
 
@@ -12,6 +16,8 @@ use crate::issuer::IssuerId;
 uuid_id! {
     /// A client's row.
     ClientKey;
+    /// What an operator calls a static token by; says nothing of the token.
+    TokenId;
 }
 
 text_id! {

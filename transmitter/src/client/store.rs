@@ -95,34 +95,6 @@ pub(crate) async fn list(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Res
     Ok(listed.collect())
 }
 
-/// The living client of this name, if its secret has this digest.
-pub(crate) async fn authenticate(
-    conn: &mut PgConnection,
-    issuer: IssuerId,
-    client_id: &ClientId,
-    secret: Digest,
-) -> sqlx::Result<Option<Client>> {
-    let row = sqlx::query!(
-        r#"select id as "key: ClientKey", scopes, audience, max_streams, events_supported, is_operator
-             from client where issuer_id = $1 and client_id = $2 and removed_at is null and secret_digest = $3"#,
-        issuer as _,
-        client_id.as_str(),
-        secret.as_bytes(),
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|row| Client {
-        key: row.key,
-        issuer_id: issuer,
-        client_id: client_id.clone(),
-        scopes: Scopes::from_words(row.scopes.iter().map(String::as_str)),
-        audience: row.audience,
-        max_streams: u32::try_from(row.max_streams).unwrap_or(0),
-        events_supported: row.events_supported,
-        is_operator: row.is_operator,
-    }))
-}
-
 /// Keeps a token's digest; `expires_at` of `None` makes it static.
 pub(crate) async fn insert_token(
     conn: &mut PgConnection,

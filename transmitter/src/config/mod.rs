@@ -1,14 +1,16 @@
 //! Settings: `config.default.toml` says what each means; here they become types and are checked against each other.
 
+mod authorization;
 mod check;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use authorization::{AuthorizationServer, ClientClaim, may_be_called};
 pub use check::{SettingsError, check_issuer_url};
 pub use settings::{
-    Data, Database, DeliverySettings, IssuerSettings, Keys, Poll, Push, Server, Settings, Streams, TimelineSettings,
-    Tokens,
+    AuthorizationSettings, Data, Database, DeliverySettings, IssuerSettings, Keys, Poll, Push, Server, Settings,
+    Streams, TimelineSettings, Tokens,
 };
 
 /// The defaults, each with a sentence.

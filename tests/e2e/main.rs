@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on is a failed one")]
 
+mod access_matrix;
+mod authorization;
 mod crash;
 mod database_away;
 mod delivery;

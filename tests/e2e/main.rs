@@ -4,6 +4,7 @@
 
 mod access_matrix;
 mod authorization;
+mod client_commands;
 mod crash;
 mod database_away;
 mod delivery;

@@ -214,12 +214,12 @@ async fn a_secret_can_be_changed_with_an_overlap_or_at_once() {
         let secret = admin::rotate_secret(&idp.pool, issuer, &"rp".into(), overlap, &Actor::Service, &env).await;
         secret.unwrap().expose_secret().to_owned()
     };
-    let issued = Party { token: with(&rp.secret).await.text("access_token").to_owned(), ..rp.clone() };
+    let by_first = Party { token: with(&rp.secret).await.text("access_token").to_owned(), ..rp.clone() };
     let second = rotate(24).await;
     assert_eq!((with(&rp.secret).await.status, with(&second).await.status), (200, 200));
     idp.advance(Duration::from_hours(24));
     assert_eq!((with(&rp.secret).await.status, with(&second).await.status), (401, 200));
-    let issued_by_second = Party { token: with(&second).await.text("access_token").to_owned(), ..issued };
+    let issued_by_second = Party { token: with(&second).await.text("access_token").to_owned(), ..by_first };
     assert_eq!(idp.get("/ssf/streams", &issued_by_second).await.status, 200);
     let third = rotate(0).await;
     assert_eq!((with(&second).await.status, with(&third).await.status), (401, 200));

@@ -248,4 +248,31 @@ mod tests {
         }
         assert_eq!(Unverified::parse("e30.e30.e30", 4).unwrap_err(), JwtRefusal::TooLong);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_of_a_stranger_does_more_than_be_refused(
+            raw in "[A-Za-z0-9_.-]{0,80}",
+            header in "\\PC{0,40}",
+            claims in "\\{(\"(iss|aud|exp|nbf)\": ?(1e999|-1|null|\\[\\]|\"x\")){0,1}\\}",
+        ) {
+            let keys = VerifyingKeys::default();
+            let expected = Expected {
+                types: &["JWT"],
+                untyped: true,
+                algorithms: &Algorithm::ALL,
+                issuer: "x",
+                audiences: &["x"],
+                shared: true,
+                longest: None,
+            };
+            let encoded = |part: &str| BASE64_URL_SAFE_NO_PAD.encode(part);
+            let built = format!("{}.{}.{}", encoded(&header), encoded(&claims), encoded(&raw));
+            for text in [raw, built] {
+                let judged = Unverified::parse(&text, 8_192)
+                    .and_then(|jwt| jwt.verify(&expected, &keys, Timestamp::from_unix_seconds(NOW)));
+                proptest::prop_assert!(judged.is_err());
+            }
+        }
+    }
 }

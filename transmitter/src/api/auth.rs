@@ -75,7 +75,7 @@ async fn outside(state: &ApiState, tenant: &Tenant, token: &str) -> Result<Princ
     let mut conn = state.pool.acquire().await?;
     let known = registered(&mut conn, tenant.issuer.id, &granted.client_id).await?;
     // the whole service is operated with credentials of ours only
-    let client = Client { is_operator: false, ..known.ok_or(ApiError::Forbidden(NOT_REGISTERED))?.client };
+    let client = Client { is_operator: false, ..known.ok_or(ApiError::NotRegistered)?.client };
     Ok(Principal { scopes: granted.scopes.within(&client.scopes), client })
 }
 
@@ -83,5 +83,3 @@ fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| token.trim())
 }
-
-const NOT_REGISTERED: &str = "the token is good, but its client is not registered at this issuer";

@@ -25,8 +25,8 @@ pub(crate) enum ApiError {
     MisplacedToken,
     /// The token does not allow this.
     Scope(Scope),
-    /// The caller may not do this, whatever its token allows.
-    Forbidden(&'static str),
+    /// The token is good, but its client is not registered at this issuer.
+    NotRegistered,
     /// The request is wrong, and how.
     Invalid(String),
     /// There is nothing here, or nothing of yours.
@@ -119,7 +119,11 @@ impl IntoResponse for ApiError {
                 let header = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scope.as_str());
                 (error_reply(StatusCode::FORBIDDEN, "insufficient_scope", &text), Some(challenge(&header)))
             }
-            Self::Forbidden(reason) => (error_reply(StatusCode::FORBIDDEN, "access_denied", reason), None),
+            Self::NotRegistered => {
+                let text = "the token is good, but its client is not registered at this issuer";
+                let body = error_reply(StatusCode::FORBIDDEN, "access_denied", text);
+                (body, Some(challenge("Bearer error=\"insufficient_scope\"")))
+            }
             Self::Invalid(reason) => (error_reply(StatusCode::BAD_REQUEST, "invalid_request", &reason), None),
             Self::NotFound(what) => (error_reply(StatusCode::NOT_FOUND, "not_found", what), None),
             Self::Conflict(reason) => (error_reply(StatusCode::CONFLICT, "conflict", &reason), None),

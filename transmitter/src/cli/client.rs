@@ -34,6 +34,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Add {
     /// The name the client authenticates with.
     client_id: String,

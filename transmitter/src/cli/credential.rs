@@ -22,8 +22,8 @@ use super::database::{Database, actor};
 pub(super) struct Method {
     /// client_secret_basic, client_secret_post, private_key_jwt (with --jwks or --jwks-uri), or none (only with
     /// tokens.allow_public_clients).
-    #[arg(long = "auth-method", value_name = "METHOD")]
-    method: Option<AuthMethod>,
+    #[arg(id = "auth-method", long, value_name = "METHOD")]
+    by: Option<AuthMethod>,
     /// A file with the client's public keys, a JWK set.
     #[arg(long, value_name = "FILE", conflicts_with = "jwks_uri")]
     jwks: Option<PathBuf>,
@@ -149,7 +149,7 @@ impl Method {
     /// What was chosen; `None` if nothing was.
     pub(super) fn chosen(&self, settings: &Settings) -> anyhow::Result<Option<Authentication>> {
         let has_keys = self.jwks.is_some() || self.jwks_uri.is_some();
-        let method = match (self.method, has_keys) {
+        let method = match (self.by, has_keys) {
             (None, false) => return Ok(None),
             (None, true) => AuthMethod::PrivateKeyJwt,
             (Some(method), _) => method,

@@ -314,8 +314,8 @@ async fn a_client_has_several_static_tokens_and_loses_one_at_a_time() {
     let idp = Idp::start().await;
     let rp = idp.add_receiver("rp").await;
     let (issuer, pool, name) = (&idp.transmitter.issuer, &idp.pool, "rp".into());
-    idp.advance(Duration::from_secs(1));
     let add = async |label: &str, scope: Option<&str>| {
+        idp.advance(Duration::from_secs(1));
         let scopes = scope.map(|scope| ssf_transmitter::client::Scopes::from_words([scope]));
         admin::add_token(pool, issuer, &name, Some(label), scopes.as_ref(), &Actor::Service, &env(&idp)).await
     };

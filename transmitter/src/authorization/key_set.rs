@@ -41,7 +41,8 @@ struct Present {
 struct Reading {
     tried_at: Option<Timestamp>,
     has_failed: bool,
-    discovered: Option<Url>,
+    /// Where the issuer's metadata said the set is, and when they were read.
+    discovered: Option<(Url, Timestamp)>,
 }
 
 impl KeySet {
@@ -72,7 +73,7 @@ impl KeySet {
         let is_early = reading.tried_at.is_some_and(|at| now < at.plus(patience.cooldown));
         if !is_early {
             reading.tried_at = Some(now);
-            match self.read(&mut reading, fetcher).await {
+            match self.read(&mut reading, fetcher, now).await {
                 Ok(keys) => {
                     reading.has_failed = false;
                     let keys = Arc::new(keys);
@@ -105,15 +106,23 @@ impl KeySet {
         self.present.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn read(&self, reading: &mut Reading, fetcher: &Fetcher) -> Result<VerifyingKeys, FetchError> {
+    async fn read(
+        &self,
+        reading: &mut Reading,
+        fetcher: &Fetcher,
+        now: Timestamp,
+    ) -> Result<VerifyingKeys, FetchError> {
         let at = match (&self.place, &reading.discovered) {
-            (Place::At(url), _) | (Place::OfIssuer(_), Some(url)) => url.clone(),
-            (Place::OfIssuer(issuer), None) => discover(issuer, fetcher).await?,
+            (Place::At(url), _) => url.clone(),
+            (Place::OfIssuer(_), Some((url, found_at))) if now < found_at.plus(MOVED) => url.clone(),
+            (Place::OfIssuer(issuer), _) => {
+                let found = discover(issuer, fetcher).await?;
+                reading.discovered = Some((found.clone(), now));
+                found
+            }
         };
         let body = fetcher.get(&at).await?;
-        let keys = VerifyingKeys::parse(&body).map_err(|_| FetchError::Malformed("a JWK set"))?;
-        reading.discovered = Some(at);
-        Ok(keys)
+        VerifyingKeys::parse(&body).map_err(|_| FetchError::Malformed("a JWK set"))
     }
 
     fn name(&self) -> &str {
@@ -149,3 +158,5 @@ async fn discover(issuer: &str, fetcher: &Fetcher) -> Result<Url, FetchError> {
 
 /// How long keys are still used when the set cannot be read anew.
 const STALE: Duration = Duration::from_hours(1);
+/// How long a key set is looked for where it was found; after that the metadata are read anew.
+const MOVED: Duration = Duration::from_hours(24);

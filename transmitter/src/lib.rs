@@ -4,7 +4,7 @@
 //! delivered by push or poll ([`delivery`]). [`Transmitter`] puts the parts together; `ssf-transmitter serve` runs it.
 //!
 //! The road, data flowing right and imports pointing left: `config` < `issuer` < `audit` < `keys` < `tenant` <
-//! `client` < `stream` < `admin` < `outbox` < `control` < `timeline` < `delivery` < `api` < `app` < `main`.
+//! `client` < `stream` < `outbox` < `timeline` < `delivery` < `control` < `admin` < `api` < `app` < `main`.
 
 pub mod admin;
 pub mod api;

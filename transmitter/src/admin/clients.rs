@@ -3,7 +3,7 @@
 use sqlx::PgPool;
 use ssf_common::runtime::Env;
 
-use crate::client::{Client, ClientId, ClientKey, Digest, Scope, Scopes, store};
+use crate::client::{Client, ClientId, ClientKey, Digest, Profile, Scope, Scopes, store};
 use crate::issuer::Issuer;
 
 /// A client to be added.
@@ -19,6 +19,8 @@ pub struct NewClient {
     pub max_streams: u32,
     /// The type URIs offered to it; `None` means all.
     pub events_supported: Option<Vec<String>>,
+    /// In whose words it speaks.
+    pub profile: Profile,
     /// Whether it gets a secret for the token endpoint.
     pub with_secret: bool,
     /// Whether it gets a static token.
@@ -34,6 +36,7 @@ impl NewClient {
             audience: vec![audience.to_owned()],
             max_streams: 1,
             events_supported: None,
+            profile: Profile::Strict,
             with_secret: true,
             with_token: false,
         }
@@ -47,6 +50,7 @@ impl NewClient {
             audience: Vec::new(),
             max_streams: 0,
             events_supported: None,
+            profile: Profile::Strict,
             with_secret: false,
             with_token: true,
         }
@@ -78,6 +82,7 @@ pub async fn add_client(
         audience: new.audience.clone(),
         max_streams: new.max_streams,
         events_supported: new.events_supported.clone(),
+        profile: new.profile,
     };
     let secret = new.with_secret.then(|| env.random.secret());
     let token = new.with_token.then(|| env.random.secret());

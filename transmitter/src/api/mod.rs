@@ -18,8 +18,11 @@ mod token;
 mod verification;
 
 use axum::Router;
-use axum::middleware::map_request_with_state;
+use axum::middleware::{map_request_with_state, map_response};
+use axum::response::Response;
 use axum::routing::{get, post};
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
 use ssf_common::runtime::http::with_hygiene;
 pub use state::ApiState;
 use tower_layer::Layer as _;
@@ -36,7 +39,7 @@ pub fn router(state: ApiState, body_limit: usize) -> Router {
             "/ssf/streams",
             post(streams::create).get(streams::read).patch(streams::patch).put(streams::put).delete(streams::delete),
         )
-        .route("/ssf/status", get(status::read))
+        .route("/ssf/status", get(status::read).post(status::set))
         .route("/ssf/verify", post(verification::request))
         .route("/ssf/poll/{stream_id}", post(poll::poll))
         .route("/events", post(events::record))
@@ -44,7 +47,16 @@ pub fn router(state: ApiState, body_limit: usize) -> Router {
         .route("/latency", get(latency::report))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready));
-    let routes = with_hygiene(routes.with_state(state.clone()), body_limit);
+    let routes = with_hygiene(routes.with_state(state.clone()), body_limit).layer(map_response(keep_no_error));
     // around the router, not inside it: which route is meant is known only when the issuer is
     Router::new().fallback_service(map_request_with_state(state, front::find_issuer).layer(routes))
+}
+
+/// No error is to be cached, also not those that no handler wrote (SSF 1.0 §8.1.1: every answer is `no-store`).
+async fn keep_no_error(mut response: Response) -> Response {
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    }
+    response
 }

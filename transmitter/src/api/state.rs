@@ -38,6 +38,8 @@ pub struct ApiState {
     pub recorder: Arc<Recorder>,
     /// Rings the fan-out.
     pub fan_out: Wake,
+    /// Rings the push worker.
+    pub push: Wake,
     /// Answers polls.
     pub polling: Polling,
     /// Begins when the service stops; ends long polls.

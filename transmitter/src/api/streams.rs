@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::{FromRequestParts, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
+use http::request::Parts;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -18,14 +19,32 @@ use ssf_common::protocol::{CreateStream, StreamConfiguration, UpdateStream};
 use super::ApiState;
 use super::auth::Caller;
 use super::error::ApiError;
+use crate::audit::{self, Actor, Deed};
 use crate::client::{Client, Scope};
 use crate::delivery::authorization_place;
 use crate::stream::{Offer, Stream, StreamKey, Wanted, configure, store};
 use crate::tenant::Tenant;
 
+/// The stream a query names, `?stream_id=`.
 #[derive(Deserialize)]
 pub(super) struct Which {
-    pub(super) stream_id: Option<StreamId>,
+    stream_id: Option<StreamId>,
+}
+
+impl Which {
+    /// It must name one.
+    pub(super) fn required(self) -> Result<StreamId, ApiError> {
+        self.stream_id.ok_or_else(|| ApiError::invalid("the query must name a stream_id"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Which {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let query = Query::<Self>::try_from_uri(&parts.uri);
+        query.map(|Query(which)| which).map_err(|_| ApiError::invalid("the query must name a stream_id at most once"))
+    }
 }
 
 /// `POST`: creates a stream (§8.1.1.1). 409 if this receiver may have no further one.
@@ -63,11 +82,7 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
 }
 
 /// `GET`: one stream by `?stream_id=`, or the array of all (§8.1.1.2).
-pub(super) async fn read(
-    State(state): State<ApiState>,
-    caller: Caller,
-    Query(which): Query<Which>,
-) -> Result<Response, ApiError> {
+pub(super) async fn read(State(state): State<ApiState>, caller: Caller, which: Which) -> Result<Response, ApiError> {
     let tenant = Arc::clone(&caller.tenant);
     let client = caller.with(Scope::Read)?.client;
     let mut conn = state.pool.acquire().await?;
@@ -75,6 +90,7 @@ pub(super) async fn read(
         let stream = own(&state, &mut conn, &stream_id, &client).await?;
         return Ok(reply(StatusCode::OK, &configuration(&state, &tenant, &client, &stream)));
     }
+    store::note_activity(&mut conn, client.key, state.env.now()).await?;
     let streams = store::all_of_client(&mut conn, client.key).await?;
     let all: Vec<StreamConfiguration> =
         streams.iter().map(|stream| configuration(&state, &tenant, &client, stream)).collect();
@@ -104,16 +120,20 @@ pub(super) async fn put(State(state): State<ApiState>, caller: Caller, body: Byt
 }
 
 /// `DELETE`: 204, in any status of the stream (§8.1.1.5).
-pub(super) async fn delete(
-    State(state): State<ApiState>,
-    caller: Caller,
-    Query(which): Query<Which>,
-) -> Result<Response, ApiError> {
+pub(super) async fn delete(State(state): State<ApiState>, caller: Caller, which: Which) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Manage)?.client;
-    let stream_id = which.stream_id.ok_or_else(|| ApiError::invalid("the query must name a stream_id"))?;
     let mut tx = state.pool.begin().await?;
-    let stream = own(&state, &mut tx, &stream_id, &client).await?;
-    store::delete(&mut tx, stream.key, state.env.now()).await?;
+    let stream = own(&state, &mut tx, &which.required()?, &client).await?;
+    let now = state.env.now();
+    store::delete(&mut tx, stream.key, now).await?;
+    let actor = Actor::Client(client.client_id.to_string());
+    let deed = Deed {
+        actor: &actor,
+        action: "stream.deleted",
+        target: stream.key.to_string(),
+        details: serde_json::json!({}),
+    };
+    audit::record(&mut tx, client.issuer_id, &deed, now).await?;
     tx.commit().await?;
     tracing::info!(stream.id = %stream.key, client.id = %client.client_id, "a stream was deleted by its receiver");
     Ok((StatusCode::NO_CONTENT, [(CACHE_CONTROL, "no-store")]).into_response())
@@ -141,7 +161,16 @@ async fn change(
         Some(sealed) => store::StoredAuthorization::Replace(sealed.as_deref()),
     };
     store::configure(&mut tx, stream.key, &wanted, authorization, state.env.now()).await?;
+    let is_delivered_anew = sealed.is_some();
+    if is_delivered_anew {
+        store::forget_trouble(&mut tx, stream.key).await?;
+    }
     tx.commit().await?;
+    if is_delivered_anew {
+        // what waited for the old way may go the new one
+        state.push.wake();
+        state.polling.ring(stream.key);
+    }
     stream.wanted = wanted;
     Ok(reply(StatusCode::OK, &configuration(state, tenant, client, &stream)))
 }

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
+use ssf_common::event::StreamStatus;
 use ssf_common::protocol::VerifyRequest;
 
 use super::ApiState;
@@ -16,7 +17,9 @@ use crate::control::{is_fit_state, verification};
 use crate::outbox::record;
 use crate::stream::store;
 
-/// 204; 429 if the receiver is faster than the stream's `min_verification_interval`.
+/// 204: the event is on its way, past `events_delivered`. 429 if the receiver is faster than the stream's
+/// `min_verification_interval`. 400 while the stream is paused or disabled: a 204 says that the event was sent or will be
+/// (§8.1.4.2), and on such a stream it will not.
 pub(super) async fn request(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Manage)?.client;
     let request: VerifyRequest = json_body(&body)?;
@@ -25,6 +28,10 @@ pub(super) async fn request(State(state): State<ApiState>, caller: Caller, body:
     }
     let mut tx = state.pool.begin().await?;
     let stream = own(&state, &mut tx, &request.stream_id, &client).await?;
+    if stream.status != StreamStatus::Enabled {
+        let status = stream.status.as_str();
+        return Err(ApiError::Invalid(format!("the stream is {status}; verify it once it is enabled")));
+    }
     let now = state.env.now();
     if let Err(seconds) = store::take_verification(&mut tx, stream.key, now).await? {
         return Err(ApiError::TooFast(seconds));

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{ApiState, router};
 use crate::config::Settings;
+use crate::control::{Heartbeat, Inactivity};
 use crate::delivery::{
     Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, SigningDesk,
 };
@@ -37,6 +38,10 @@ pub struct Transmitter {
     pub push: Arc<Push>,
     /// Keeps house.
     pub maintenance: Arc<Maintenance>,
+    /// Pauses streams whose receiver shows no sign of life.
+    pub inactivity: Arc<Inactivity>,
+    /// Sends verification events nobody asked for.
+    pub heartbeat: Arc<Heartbeat>,
     state: ApiState,
     settler: Settler,
     bells: Bells,
@@ -90,6 +95,9 @@ impl Transmitter {
             settings.delivery.history.duration(),
         );
         maintenance.tick().await?;
+        let inactivity = Inactivity::new(pool.clone(), env.clone(), bells.push.clone());
+        let verify_every = settings.streams.verify_every.duration();
+        let heartbeat = Heartbeat::new(pool.clone(), env.clone(), verify_every, bells.fan_out.clone());
         let polling = Polling::new(
             pool.clone(),
             env.clone(),
@@ -111,6 +119,7 @@ impl Transmitter {
             token_lifetime: settings.tokens.lifetime.duration(),
             recorder: Arc::new(recorder),
             fan_out: bells.fan_out.clone(),
+            push: bells.push.clone(),
             polling,
             stopping: CancellationToken::new(),
         };
@@ -120,6 +129,8 @@ impl Transmitter {
             fan_out: Arc::new(fan_out),
             push: Arc::new(push),
             maintenance: Arc::new(maintenance),
+            inactivity: Arc::new(inactivity),
+            heartbeat: Arc::new(heartbeat),
             state,
             settler,
             bells,
@@ -156,6 +167,10 @@ impl Transmitter {
         });
         let maintenance = run(Arc::clone(&self.maintenance), Wake::new(), UPKEEP, shutdown.clone(), random());
         shutdown.spawn(Maintenance::NAME, maintenance);
+        let inactivity = run(Arc::clone(&self.inactivity), Wake::new(), STREAMS_ANEW, shutdown.clone(), random());
+        shutdown.spawn(Inactivity::NAME, inactivity);
+        let heartbeat = run(Arc::clone(&self.heartbeat), Wake::new(), STREAMS_ANEW, shutdown.clone(), random());
+        shutdown.spawn(Heartbeat::NAME, heartbeat);
 
         let tenants = run(
             Arc::new(self.state.tenants.clone()),
@@ -241,4 +256,6 @@ async fn name_event_types(conn: &mut sqlx::PgConnection, vocabulary: &Vocabulary
 const SAFETY_NET: Duration = Duration::from_secs(1);
 /// How late a lost notification about an issuer or a key is noticed.
 const TENANTS_ANEW: Duration = Duration::from_secs(5);
+/// How late an idle stream is paused, and a heartbeat sent.
+const STREAMS_ANEW: Duration = Duration::from_secs(5);
 const UPKEEP: Duration = Duration::from_mins(1);

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use ssf_common::runtime::Env;
 use ssf_transmitter::admin::{self, Credentials, NewClient};
-use ssf_transmitter::client::{Scope, Scopes};
+use ssf_transmitter::client::{Profile, Scope, Scopes};
 use ssf_transmitter::config::Settings;
 use ssf_transmitter::issuer::Issuer;
 
@@ -45,6 +45,9 @@ pub(super) struct Add {
     /// How many streams a receiver may have.
     #[arg(long, default_value_t = 1, value_name = "N")]
     max_streams: u32,
+    /// legacy: a receiver that speaks the words of old RISC (its delivery URIs, `format`), and is answered so.
+    #[arg(long, default_value = "strict", value_name = "strict|legacy")]
+    profile: Profile,
     /// A static bearer token instead of a secret for the token endpoint. Producers always get one.
     #[arg(long)]
     token: bool,
@@ -87,6 +90,7 @@ async fn work(
                     return json!({
                         "client_id": client.client_id, "scopes": client.scopes.to_string(), "audience": client.audience,
                         "streams": listed.streams, "max_streams": client.max_streams, "has_secret": listed.has_secret,
+                        "profile": client.profile.as_str(),
                         "created_at": listed.created_at,
                     })
                     .to_string();
@@ -123,6 +127,7 @@ impl Add {
         if !self.producer {
             new.audience.clone_from(&self.audience);
             new.max_streams = self.max_streams;
+            new.profile = self.profile;
             new.with_token = self.token;
             new.with_secret = !self.token;
         }

@@ -14,8 +14,8 @@ pub(crate) async fn insert(
     now: Timestamp,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        "insert into client (id, issuer_id, client_id, secret_digest, scopes, audience, max_streams, events_supported, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "insert into client (id, issuer_id, client_id, secret_digest, scopes, audience, max_streams, events_supported, created_at, profile)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          on conflict (issuer_id, client_id) where removed_at is null do nothing",
         client.key as _,
         client.issuer_id as _,
@@ -26,6 +26,7 @@ pub(crate) async fn insert(
         i32::try_from(client.max_streams).unwrap_or(i32::MAX),
         client.events_supported.as_deref() as _,
         now as _,
+        client.profile.as_str(),
     )
     .execute(conn)
     .await?;
@@ -68,7 +69,7 @@ pub(crate) struct Listed {
 /// The living clients of an issuer by name.
 pub(crate) async fn list(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<Listed>> {
     let rows = sqlx::query!(
-        r#"select id as "key: ClientKey", client_id, scopes, audience, max_streams, events_supported, created_at,
+        r#"select id as "key: ClientKey", client_id, scopes, audience, max_streams, events_supported, profile, created_at,
                   secret_digest is not null as "has_secret!",
                   (select count(*) from stream s where s.client_id = client.id) as "streams!"
              from client where issuer_id = $1 and removed_at is null order by client_id"#,
@@ -85,6 +86,7 @@ pub(crate) async fn list(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Res
             audience: row.audience,
             max_streams: u32::try_from(row.max_streams).unwrap_or(0),
             events_supported: row.events_supported,
+            profile: row.profile.parse().expect("a CHECK allows only the two profiles"),
         },
         streams: row.streams,
         has_secret: row.has_secret,
@@ -101,7 +103,7 @@ pub(crate) async fn authenticate(
     secret: Digest,
 ) -> sqlx::Result<Option<Client>> {
     let row = sqlx::query!(
-        r#"select id as "key: ClientKey", scopes, audience, max_streams, events_supported
+        r#"select id as "key: ClientKey", scopes, audience, max_streams, events_supported, profile
              from client where issuer_id = $1 and client_id = $2 and removed_at is null and secret_digest = $3"#,
         issuer as _,
         client_id.as_str(),
@@ -117,6 +119,7 @@ pub(crate) async fn authenticate(
         audience: row.audience,
         max_streams: u32::try_from(row.max_streams).unwrap_or(0),
         events_supported: row.events_supported,
+        profile: row.profile.parse().expect("a CHECK allows only the two profiles"),
     }))
 }
 
@@ -152,7 +155,7 @@ pub(crate) async fn principal(
     now: Timestamp,
 ) -> sqlx::Result<Option<Principal>> {
     let row = sqlx::query!(
-        r#"select c.id as "key: ClientKey", c.client_id, c.scopes, c.audience, c.max_streams, c.events_supported, t.scopes as granted
+        r#"select c.id as "key: ClientKey", c.client_id, c.scopes, c.audience, c.max_streams, c.events_supported, c.profile, t.scopes as granted
              from access_token t join client c on c.id = t.client_id
             where t.digest = $1 and c.issuer_id = $2 and c.removed_at is null and (t.expires_at is null or t.expires_at > $3)"#,
         token.as_bytes(),
@@ -172,6 +175,7 @@ pub(crate) async fn principal(
             audience: row.audience,
             max_streams: u32::try_from(row.max_streams).unwrap_or(0),
             events_supported: row.events_supported,
+            profile: row.profile.parse().expect("a CHECK allows only the two profiles"),
         };
         Principal { client, scopes }
     }))

@@ -19,6 +19,10 @@ impl Settings {
         if self.tokens.lifetime.duration() > Duration::from_hours(1) || self.tokens.lifetime.duration().is_zero() {
             return wrong("tokens.lifetime", "must be more than 0 and at most 1h");
         }
+        let verify_every = self.streams.verify_every.duration();
+        if !verify_every.is_zero() && verify_every < Duration::from_secs(10) {
+            return wrong("streams.verify_every", "must be 0s for never, or at least 10s");
+        }
         if self.push.window == 0 || self.push.max_in_flight < self.push.window {
             return wrong("push.max_in_flight", "must be at least push.window, and push.window at least 1");
         }

@@ -48,7 +48,7 @@ sections! {
     Database { url: Secret, schema: String, max_connections: u32 }
     Data { dir: PathBuf }
     Tokens { lifetime: Span }
-    Streams { default_subjects: DefaultSubjects, max_streams: u32, min_verification_interval: Span, inactivity_timeout: Span }
+    Streams { default_subjects: DefaultSubjects, max_streams: u32, min_verification_interval: Span, inactivity_timeout: Span, verify_every: Span }
     DeliverySettings { retention: Span, history: Span }
     Push { window: u32, max_in_flight: u32, timeout: Span, lease: Span, retry_first: Span, retry_ceiling: Span }
     Poll { max_events: u32, wait: Span }

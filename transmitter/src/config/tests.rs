@@ -22,6 +22,7 @@ fn a_configuration_that_cannot_work_is_refused_by_its_key() {
         (&[("issuer.url", "http://idp.example")][..], "issuer.url must be https"),
         (&[("issuer.url", "https://idp.example/?x")], "issuer.url must have no query"),
         (&[("push.lease", "4s")], "push.lease must be longer than push.timeout"),
+        (&[("streams.verify_every", "9s")], "streams.verify_every must be 0s"),
         (&[("tokens.lifetime", "2h")], "tokens.lifetime must be"),
         (&[("timeline.claim", "iss")], "timeline.claim must not"),
         (&[("database.schema", "a;b")], "database.schema must be a plain SQL name"),

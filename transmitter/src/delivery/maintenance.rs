@@ -40,6 +40,10 @@ impl Worker for Maintenance {
         let mut conn = self.pool.acquire().await?;
         crate::client::store::forget_expired_tokens(&mut conn, now.minus(A_DAY)).await?;
         crate::outbox::store::forget_keys(&mut conn, now.minus(A_DAY)).await?;
+        for stream in store::disabled_with_something_waiting(&mut conn, now).await? {
+            let discarded = store::discard_waiting(&mut conn, stream, now).await?;
+            tracing::info!(stream.id = %stream, deliveries = discarded, "discarded what came back to a disabled stream");
+        }
         let expired = store::expire(&mut conn, now.minus(self.retention), EXPIRED_AT_ONCE, now).await?;
         if expired > 0 {
             tracing::warn!(

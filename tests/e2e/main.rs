@@ -19,6 +19,7 @@ mod receiver_commands;
 mod rp;
 mod schema;
 mod startup;
+mod stream_status;
 mod upstream;
 mod validity;
 mod warnings;

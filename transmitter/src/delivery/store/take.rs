@@ -44,7 +44,10 @@ pub(crate) async fn push(
                  from delivery a where a.announces order by a.stream_id, a.seq
            ), room as (
                select s.id as stream_id, s.status = 'enabled' and not coalesce(a.holds_back, false) as flows,
-                      case when a.is_due then a.id end as announcement,
+                      -- the probes of a receiver that will not take its announcement are shared with what it may take
+                      case when a.is_due and (a.holds_back or s.status <> 'enabled' or coalesce(h.failures, 0) % 2 = 0
+                                or not exists (select 1 from delivery d where d.stream_id = s.id and d.due_at <= $6 and not d.announces))
+                           then a.id end as announcement,
                       case when coalesce(h.failures, 0) > 0 then least(1, $3 - coalesce(b.n, 0))
                            -- while answers come fast a nearly full window is filled up by halves, or each would cost a claim
                            when b.brisk and b.n > $3 / 2 and a.id is null then 0

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on is a failed one")]
 
+mod configuration;
 mod crash;
 mod database_away;
 mod delivery;
@@ -22,4 +23,5 @@ mod startup;
 mod stream_status;
 mod upstream;
 mod validity;
+mod verification;
 mod warnings;

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
@@ -11,17 +12,18 @@ use ssf_common::protocol::{DeliveryMethod, PollRequest};
 use super::ApiState;
 use super::auth::Caller;
 use super::error::ApiError;
-use super::streams::{json_body, own};
+use super::streams::{NO_STREAM, json_body, own};
 use crate::client::Scope;
 
 /// Acknowledgements and errors take effect before SETs are selected. An empty body is an empty request.
 pub(super) async fn poll(
     State(state): State<ApiState>,
     caller: Caller,
-    Path(stream_id): Path<StreamId>,
+    path: Result<Path<StreamId>, PathRejection>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Read)?.client;
+    let Path(stream_id) = path.map_err(|_| ApiError::NotFound(NO_STREAM))?;
     let request: PollRequest = if body.is_empty() { PollRequest::default() } else { json_body(&body)? };
     let stream = own(&state, &mut *state.pool.acquire().await?, &stream_id, &client).await?;
     if stream.wanted.method != DeliveryMethod::Poll {

@@ -227,4 +227,4 @@ fn reply<T: serde::Serialize>(status: StatusCode, body: &T) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-const NO_STREAM: &str = "there is no such stream";
+pub(super) const NO_STREAM: &str = "there is no such stream";

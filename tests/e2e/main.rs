@@ -20,6 +20,7 @@ mod receiver_commands;
 mod rp;
 mod schema;
 mod startup;
+mod status_changes;
 mod stream_status;
 mod upstream;
 mod validity;

@@ -44,7 +44,9 @@ impl FromRequestParts<ApiState> for Caller {
         let token = header.to_str().ok().and_then(bearer).ok_or(ApiError::NoToken)?;
         let mut conn = state.pool.acquire().await?;
         let principal = store::principal(&mut conn, tenant.issuer.id, Digest::of(token), state.env.now()).await?;
-        principal.map(|principal| Self { principal, tenant }).ok_or(ApiError::BadToken)
+        let principal = principal.ok_or(ApiError::BadToken)?;
+        state.traffic.count(principal.client.key, parts.uri.path(), state.env.now())?;
+        Ok(Self { principal, tenant })
     }
 }
 

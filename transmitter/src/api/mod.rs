@@ -15,23 +15,26 @@ mod state;
 mod status;
 mod streams;
 mod token;
+mod traffic;
 mod verification;
 
 use axum::Router;
-use axum::middleware::map_request_with_state;
+use axum::middleware::{from_fn_with_state, map_request_with_state};
 use axum::routing::{get, post};
-use ssf_common::runtime::http::with_hygiene;
+use ssf_common::runtime::http::{Admission, with_admission, with_hygiene};
 pub use state::ApiState;
 use tower_layer::Layer as _;
+pub use traffic::Traffic;
 
 /// Every route of every issuer, below the path of each.
-pub fn router(state: ApiState, body_limit: usize) -> Router {
+pub fn router(state: ApiState, admission: Admission, body_limit: usize) -> Router {
+    let counted = from_fn_with_state(state.clone(), traffic::token_endpoint);
     let routes = Router::new()
         .route("/.well-known/ssf-configuration", get(metadata::ssf))
         .route("/.well-known/risc-configuration", get(metadata::ssf))
         .route("/.well-known/oauth-authorization-server", get(metadata::oauth))
         .route("/jwks.json", get(metadata::jwks))
-        .route("/oauth2/token", post(token::grant))
+        .route("/oauth2/token", post(token::grant).layer(counted))
         .route(
             "/ssf/streams",
             post(streams::create).get(streams::read).patch(streams::patch).put(streams::put).delete(streams::delete),
@@ -46,5 +49,11 @@ pub fn router(state: ApiState, body_limit: usize) -> Router {
         .route("/health/ready", get(health::ready));
     let routes = with_hygiene(routes.with_state(state.clone()), body_limit);
     // around the router, not inside it: which route is meant is known only when the issuer is
-    Router::new().fallback_service(map_request_with_state(state, front::find_issuer).layer(routes))
+    let whole = Router::new().fallback_service(map_request_with_state(state, front::find_issuer).layer(routes));
+    with_admission(whole, admission)
+}
+
+/// Health is told however much there is to do.
+pub(crate) fn is_health(path: &str) -> bool {
+    path.ends_with("/health/live") || path.ends_with("/health/ready")
 }

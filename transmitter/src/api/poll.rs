@@ -2,23 +2,26 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use ssf_common::id::StreamId;
 use ssf_common::protocol::{DeliveryMethod, PollRequest};
+use ssf_common::runtime::http::Slot;
 
 use super::ApiState;
 use super::auth::Caller;
 use super::error::ApiError;
 use super::streams::{json_body, own};
 use crate::client::Scope;
+use crate::delivery::Place;
 
 /// Acknowledgements and errors take effect before SETs are selected. An empty body is an empty request.
 pub(super) async fn poll(
     State(state): State<ApiState>,
     caller: Caller,
     Path(stream_id): Path<StreamId>,
+    Extension(slot): Extension<Slot>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Read)?.client;
@@ -27,6 +30,13 @@ pub(super) async fn poll(
     if stream.wanted.method != DeliveryMethod::Poll {
         return Err(ApiError::invalid("this stream is delivered by push"));
     }
-    let polled = state.polling.poll(stream.key, &request, &state.stopping).await?;
+    let waits = request.return_immediately != Some(true) && request.max_events != Some(0);
+    let place = waits.then(|| state.waiting.enter(stream.key, &state.stopping));
+    if waits {
+        // who only waits takes nobody's place
+        slot.leave();
+    }
+    let stop = place.as_ref().map_or(&state.stopping, Place::end);
+    let polled = state.polling.poll(stream.key, &request, stop).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(polled.response)).into_response())
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use sqlx::PgPool;
 use ssf_common::event::Vocabulary;
 use ssf_common::runtime::Env;
+use ssf_common::runtime::outgoing::Guard;
 use ssf_common::runtime::worker::Wake;
 use tokio_util::sync::CancellationToken;
 
-use crate::delivery::Polling;
+use super::Traffic;
+use crate::delivery::{Polling, Waiting};
 use crate::keys::SealingKey;
 use crate::outbox::Recorder;
 use crate::stream::Offer;
@@ -28,8 +30,8 @@ pub struct ApiState {
     pub vocabulary: Arc<Vocabulary>,
     /// The type URIs that can be sent.
     pub events: Arc<[String]>,
-    /// Development: push endpoints on plain http and on loopback or private addresses are accepted.
-    pub insecure_endpoints: bool,
+    /// Which push endpoints are taken.
+    pub endpoints: Guard,
     /// Seals push credentials.
     pub sealing: SealingKey,
     /// How long issued tokens live.
@@ -40,6 +42,12 @@ pub struct ApiState {
     pub fan_out: Wake,
     /// Answers polls.
     pub polling: Polling,
+    /// The polls that wait.
+    pub waiting: Waiting,
+    /// Who comes from where and how often.
+    pub traffic: Traffic,
+    /// The most events in one request.
+    pub max_batch: usize,
     /// Begins when the service stops; ends long polls.
     pub stopping: CancellationToken,
 }
@@ -52,7 +60,7 @@ impl ApiState {
             algorithm: tenant.defaults.algorithm,
             min_verification_interval_s: tenant.defaults.min_verification_interval_s,
             inactivity_timeout_s: tenant.defaults.inactivity_timeout_s,
-            insecure_endpoints: self.insecure_endpoints,
+            endpoints: self.endpoints.clone(),
         }
     }
 }

@@ -8,15 +8,17 @@ use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use ssf_common::event::{EventType, Vocabulary};
 use ssf_common::runtime::Env;
+use ssf_common::runtime::http::{Admission, ProxiesError};
+use ssf_common::runtime::outgoing::{AllowedError, Outgoing, OutgoingError};
 use ssf_common::runtime::postgres::listen;
 use ssf_common::runtime::shutdown::Shutdown;
 use ssf_common::runtime::worker::{Wake, Worker, run};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{ApiState, router};
+use crate::api::{ApiState, Traffic, is_health, router};
 use crate::config::Settings;
 use crate::delivery::{
-    Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, SigningDesk,
+    Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, SigningDesk, Waiting,
 };
 use crate::issuer::{Defaults, Issuer, IssuerId};
 use crate::keys::{KeyRingError, SealingKey, ensure_active};
@@ -40,6 +42,7 @@ pub struct Transmitter {
     state: ApiState,
     settler: Settler,
     bells: Bells,
+    admission: Admission,
     max_body_bytes: usize,
 }
 
@@ -54,6 +57,18 @@ impl Transmitter {
     /// Opens the transmitter: the issuer's row, its names and keys are made where they are missing. The schema must have
     /// been migrated. Must be called inside a tokio runtime.
     pub async fn open(settings: &Settings, sealing: SealingKey, env: Env, pool: PgPool) -> Result<Self, OpenError> {
+        let outgoing = settings.outgoing(settings.endpoint_guard()?)?;
+        Self::open_calling(settings, sealing, env, pool, &outgoing).await
+    }
+
+    /// The same with clients built from `outgoing`, whose guard also says which push endpoints are taken.
+    pub async fn open_calling(
+        settings: &Settings,
+        sealing: SealingKey,
+        env: Env,
+        pool: PgPool,
+        outgoing: &Outgoing,
+    ) -> Result<Self, OpenError> {
         let vocabulary = Arc::new(settings.vocabulary());
         vocabulary.check()?;
         let now = env.now();
@@ -76,9 +91,11 @@ impl Transmitter {
         let limits = PushLimits {
             window: settings.push.window,
             max_in_flight: settings.push.max_in_flight,
+            max_per_host: settings.push.max_per_host,
             lease: settings.push.lease.duration(),
         };
-        let sender = Sender::new(settings.push.timeout.duration())?;
+        let idle = usize::try_from(settings.push.window).unwrap_or(usize::MAX);
+        let sender = Sender::new(outgoing, settings.push.timeout.duration(), idle)?;
         let push =
             Push::new(pool.clone(), env.clone(), desk.clone(), sender, settler.clone(), limits, bells.push.clone());
         let fan_out =
@@ -99,19 +116,23 @@ impl Transmitter {
             settings.poll.wait.duration(),
             settings.push_backoff(),
         );
-        let recorder = Recorder::new(pool.clone(), Arc::clone(&env.clock), bells.fan_out.clone());
+        let recorder =
+            Recorder::new(pool.clone(), Arc::clone(&env.clock), bells.fan_out.clone(), settings.intake.max_waiting);
         let state = ApiState {
             pool,
             env,
             tenants,
             events: offered(&vocabulary),
-            insecure_endpoints: settings.is_development(),
+            endpoints: outgoing.guard().clone(),
             vocabulary,
             sealing,
             token_lifetime: settings.tokens.lifetime.duration(),
             recorder: Arc::new(recorder),
             fan_out: bells.fan_out.clone(),
             polling,
+            waiting: Waiting::new(settings.poll.max_waiting),
+            traffic: Traffic::new(settings.proxies()?, &settings.limits),
+            max_batch: settings.intake.max_batch,
             stopping: CancellationToken::new(),
         };
         let max_body_bytes = settings.server.max_body_bytes;
@@ -123,13 +144,14 @@ impl Transmitter {
             state,
             settler,
             bells,
+            admission: Admission::new(settings.admission_limits(), is_health),
             max_body_bytes,
         })
     }
 
     /// Every route, to be served or nested.
     pub fn router(&self) -> Router {
-        router(self.state.clone(), self.max_body_bytes)
+        router(self.state.clone(), self.admission.clone(), self.max_body_bytes)
     }
 
     /// Runs the workers until the stop, and listens for what other processes and `ssf_emit` record.
@@ -205,6 +227,15 @@ pub enum OpenError {
     /// The HTTP client could not be built.
     #[error(transparent)]
     Sender(#[from] SenderError),
+    /// The proxies of the configuration cannot be read.
+    #[error("proxy.trusted {0}")]
+    Proxies(#[from] ProxiesError),
+    /// The allowed push endpoints of the configuration cannot be read.
+    #[error("push.allow {0}")]
+    Allowed(#[from] AllowedError),
+    /// HTTP clients could not be built.
+    #[error(transparent)]
+    Outgoing(#[from] OutgoingError),
     /// The configured type URI cannot be used.
     #[error("issuer.revalidate_uri cannot be used")]
     Vocabulary(#[from] ssf_common::event::VocabularyError),

@@ -1,19 +1,23 @@
 //! `serve`: from settings to a running service and an orderly end.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use ssf_common::id::IssuerUrl;
 use ssf_common::runtime::Env;
-use ssf_common::runtime::http::{bind, serve as serve_http};
+use ssf_common::runtime::http::bind;
 use ssf_common::runtime::postgres::migrate_when_reachable;
 use ssf_common::runtime::shutdown::Shutdown;
 use ssf_common::runtime::telemetry;
 use ssf_transmitter::admin::{self, NewClient};
 use ssf_transmitter::config::Settings;
+use ssf_transmitter::tenant::Endpoints;
 use ssf_transmitter::{MIGRATOR, Transmitter};
 
 use super::database::{Database, sealing_key, write_secret};
 use super::say;
+use super::secure::{secured, watch};
 
 /// Runs until SIGTERM or SIGINT.
 pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
@@ -23,6 +27,7 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
     shutdown.listen_for_signals().context("signal handlers could not be installed")?;
     // a taken port is said before anything is started
     let listener = bind(settings.server.listen.as_str(), "server.listen").await?;
+    let secured = secured(&settings, &env)?;
     let sealing = sealing_key(&settings, &env)?;
     let database = Database::own(&settings).await?;
     if !migrate_when_reachable(&database.pool, &settings.database.schema, &MIGRATOR, &shutdown, &*env.random).await? {
@@ -36,9 +41,10 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     warn_of_other_port(&settings);
     transmitter.spawn_workers(&shutdown);
+    watch(&secured.server, &shutdown, &env)?;
     let address = listener.local_addr().context("the listener has no address")?;
-    say(&greeting(&settings, &address.to_string(), &database, producer.as_deref()))?;
-    serve_http(listener, transmitter.router(), &shutdown).await.context("the HTTP server failed")?;
+    say(&greeting(&settings, &address.to_string(), &database, producer.as_deref(), secured.authority.as_deref()))?;
+    secured.server.serve(listener, transmitter.router(), &shutdown).await.context("the HTTP server failed")?;
     shutdown.begin();
     shutdown.wait().await;
     drop(transmitter);
@@ -60,7 +66,9 @@ async fn first_producer(
     if !settings.is_embedded() {
         return Ok(None);
     }
-    let file = settings.data_file("producer.token");
+    // with development certificates the issuer is another one, and a token is good at one issuer only
+    let name = if settings.tls.development { "producer-dev-tls.token" } else { "producer.token" };
+    let file = settings.data_file(name);
     if !file.exists() {
         let added =
             admin::add_client(&database.pool, &transmitter.issuer, &NewClient::producer("producer"), env).await?;
@@ -80,9 +88,16 @@ fn warn_of_other_port(settings: &Settings) {
     }
 }
 
-fn greeting(settings: &Settings, address: &str, database: &Database, producer: Option<&str>) -> String {
+fn greeting(
+    settings: &Settings,
+    address: &str,
+    database: &Database,
+    producer: Option<&str>,
+    authority: Option<&Path>,
+) -> String {
     let issuer = &settings.issuer.url;
-    let mut lines = vec![format!("ssf-transmitter listens on http://{address} as issuer {issuer}")];
+    let scheme = if settings.serves_tls() { "https" } else { "http" };
+    let mut lines = vec![format!("ssf-transmitter listens on {scheme}://{address} as issuer {issuer}")];
     match &database.cluster {
         Some(cluster) => {
             let location = cluster.location().display();
@@ -93,16 +108,43 @@ fn greeting(settings: &Settings, address: &str, database: &Database, producer: O
         }
         None => lines.push(format!("data: the configured server, schema {}", settings.database.schema)),
     }
-    if settings.is_development() {
-        lines.push("development: the issuer is plain http on loopback, so receivers may be plain http too".to_owned());
+    match authority {
+        Some(authority) => {
+            let authority = authority.display();
+            lines.push(
+                "development: TLS with a certificate of our own, so receivers may be plain http and private".to_owned(),
+            );
+            lines.push(format!("clients must trust the authority in {authority}:"));
+            lines.push(format!("  curl --cacert {authority} {}", well_known(issuer)));
+        }
+        None if settings.is_development() => {
+            lines.push(
+                "development: the issuer is plain http on loopback, so receivers may be plain http too".to_owned(),
+            );
+        }
+        None if !settings.serves_tls() => {
+            lines.push(
+                "plain http is served here: a proxy in front must end TLS; tls.certificate_file ends it here"
+                    .to_owned(),
+            );
+        }
+        None => {}
     }
-    lines.push(format!("metadata: {issuer}/.well-known/ssf-configuration"));
+    lines.push(format!("metadata: {}", well_known(issuer)));
+    let trusting = authority.map(|authority| format!("--cacert {} ", authority.display())).unwrap_or_default();
+    let at = if authority.is_some() { format!(" --issuer {issuer}") } else { String::new() };
     if let Some(file) = producer {
         lines.push(format!("a producer's token is in {file}; decide that a session is over:"));
         lines.push(format!(
-            "  curl -X POST {issuer}/events -H \"Authorization: Bearer $(cat {file})\" \\\n       -d '{{\"type\":\"session-revoked\",\"subject\":{{\"format\":\"opaque\",\"id\":\"session-1\"}}}}'"
+            "  curl {trusting}-X POST {issuer}/events -H \"Authorization: Bearer $(cat {file})\" \\\n       -d '{{\"type\":\"session-revoked\",\"subject\":{{\"format\":\"opaque\",\"id\":\"session-1\"}}}}'"
         ));
-        lines.push("register a receiver: ssf-transmitter client add my-app --audience https://app.example".to_owned());
+        lines
+            .push(format!("register a receiver: ssf-transmitter client add my-app --audience https://app.example{at}"));
     }
     lines.join("\n")
+}
+
+/// The document stands between host and path (SSF 1.0 §7.2.1).
+fn well_known(issuer: &IssuerUrl) -> String {
+    Endpoints::of(issuer).well_known("ssf-configuration")
 }

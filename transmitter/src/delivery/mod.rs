@@ -16,6 +16,7 @@ mod sender;
 mod settle;
 mod signing;
 pub(crate) mod store;
+mod waiting;
 
 pub use bell::Bell;
 pub use fan_out::FanOut;
@@ -28,6 +29,7 @@ pub use settle::Settler;
 pub(crate) use signing::authorization_place;
 pub use signing::{SigningDesk, Unsendable};
 use ssf_common::uuid_id;
+pub use waiting::{Place, Waiting};
 
 uuid_id! {
     /// A delivery; as text it is the `jti` of its SET.
@@ -46,6 +48,7 @@ pub struct Taken {
     pub(crate) algorithm: String,
     pub(crate) timeline_claim: bool,
     pub(crate) endpoint_url: Option<String>,
+    pub(crate) endpoint_host: Option<String>,
     pub(crate) authorization_sealed: Option<Vec<u8>>,
     pub(crate) event_type: String,
     pub(crate) subject: serde_json::Value,

@@ -1,0 +1,166 @@
+//! Which addresses lie outside: pure, and by what is left rather than by what is known to be bad.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Whether an address belongs to the public internet: nothing of this host, of a network next to it, or of no one
+/// (the special-purpose registries of RFC 6890). An IPv6 address that carries an IPv4 one is as outward as that.
+pub fn is_outward(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_outward_v4(address),
+        IpAddr::V6(address) => is_outward_v6(address),
+    }
+}
+
+fn is_outward_v4(address: Ipv4Addr) -> bool {
+    let number = address.to_bits();
+    !INWARD.iter().any(|(network, length)| {
+        let mask = u32::MAX << (32 - length);
+        number & mask == network.to_bits()
+    })
+}
+
+fn is_outward_v6(address: Ipv6Addr) -> bool {
+    let [a, b, c, d, e, f, g, h] = address.segments();
+    let embedded = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
+    match (a, b) {
+        // mapped (RFC 4291 §2.5.5.2), and NAT64 (RFC 6052 §2.1)
+        (0, 0) if [c, d, e] == [0, 0, 0] && f == 0xffff => is_outward_v4(embedded(g, h)),
+        (0x64, 0xff9b) if [c, d, e, f] == [0, 0, 0, 0] => is_outward_v4(embedded(g, h)),
+        // 6to4 (RFC 3056 §2)
+        (0x2002, high) => is_outward_v4(embedded(high, c)),
+        // protocol assignments with Teredo, ORCHID and benchmarking (RFC 2928), and documentation (RFC 3849, RFC 9637)
+        (0x2001, block) if block < 0x200 => false,
+        (0x2001, 0x0db8) => false,
+        (0x3fff, block) if block < 0x1000 => false,
+        // all global unicast there is so far (RFC 4291 §2.4): what lies elsewhere is loopback, link-local, site-local,
+        // unique local, multicast, or nobody's
+        _ => a & 0xe000 == 0x2000,
+    }
+}
+
+/// The networks that are not outside, as (network, prefix length).
+const INWARD: [(Ipv4Addr, u32); 17] = [
+    (Ipv4Addr::new(0, 0, 0, 0), 8),        // this network (RFC 1122)
+    (Ipv4Addr::new(10, 0, 0, 0), 8),       // private (RFC 1918)
+    (Ipv4Addr::new(100, 64, 0, 0), 10),    // carrier-grade NAT (RFC 6598); a cloud's metadata too
+    (Ipv4Addr::new(127, 0, 0, 0), 8),      // loopback
+    (Ipv4Addr::new(168, 63, 129, 16), 32), // looks public, and is a cloud's host
+    (Ipv4Addr::new(169, 254, 0, 0), 16),   // link-local (RFC 3927) and metadata
+    (Ipv4Addr::new(172, 16, 0, 0), 12),    // private
+    (Ipv4Addr::new(192, 0, 0, 0), 24),     // protocol assignments (RFC 6890); a cloud's metadata too
+    (Ipv4Addr::new(192, 0, 2, 0), 24),     // documentation (RFC 5737)
+    (Ipv4Addr::new(192, 31, 196, 0), 24),  // AS112 (RFC 7535)
+    (Ipv4Addr::new(192, 88, 99, 0), 24),   // 6to4 relays (RFC 7526)
+    (Ipv4Addr::new(192, 168, 0, 0), 16),   // private
+    (Ipv4Addr::new(198, 18, 0, 0), 15),    // benchmarking (RFC 2544)
+    (Ipv4Addr::new(198, 51, 100, 0), 24),  // documentation
+    (Ipv4Addr::new(203, 0, 113, 0), 24),   // documentation
+    (Ipv4Addr::new(224, 0, 0, 0), 4),      // multicast
+    (Ipv4Addr::new(240, 0, 0, 0), 4),      // reserved, and broadcast
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_the_public_internet_are_outward() {
+        let outward = [
+            "1.1.1.1",
+            "8.8.8.8",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.0",
+            "168.63.129.15",
+            "168.63.129.17",
+            "169.253.255.255",
+            "169.255.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "191.255.255.255",
+            "192.0.1.0",
+            "192.0.3.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "2606:4700:4700::1111",
+            "2001:200::1",
+            "2001:4860:4860::8888",
+            "2a00:1450:4001:80b::200e",
+            "::ffff:8.8.8.8",
+            "64:ff9b::8.8.8.8",
+            "2002:808:808::1",
+            "3ffe:ffff::1",
+        ];
+        let inward = [
+            "0.0.0.0",
+            "0.1.2.3",
+            "10.0.0.1",
+            "10.255.255.255",
+            "100.64.0.1",
+            "100.100.100.200",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.255.255.255",
+            "168.63.129.16",
+            "169.254.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.1",
+            "192.0.0.192",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.0.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.1",
+            "203.0.113.255",
+            "224.0.0.1",
+            "239.255.255.255",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::127.0.0.1",
+            "::8.8.8.8",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::ffff:0:127.0.0.1",
+            "::ffff:0:8.8.8.8",
+            "64:ff9b::127.0.0.1",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::1",
+            "64:ff9b:0:1::8.8.8.8",
+            "100::1",
+            "2001::1",
+            "2001:0:808:808::1",
+            "2001:10::1",
+            "2001:db8::1",
+            "2002:7f00:1::1",
+            "2002:a00:1::1",
+            "2002:a9fe:a9fe::1",
+            "3fff::1",
+            "3fff:fff::1",
+            "5f00::1",
+            "fc00::1",
+            "fd00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "febf::1",
+            "fec0::1",
+            "ff02::1",
+            "ff0e::1",
+        ];
+        for (addresses, expected) in [(&outward[..], true), (&inward[..], false)] {
+            for text in addresses {
+                assert_eq!(is_outward(text.parse().unwrap()), expected, "{text}");
+            }
+        }
+    }
+}

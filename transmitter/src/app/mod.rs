@@ -154,6 +154,11 @@ impl Transmitter {
         router(self.state.clone(), self.admission.clone(), self.max_body_bytes)
     }
 
+    /// Looks at once which issuers there are and with which keys, as happens every few seconds anyway.
+    pub async fn refresh_issuers(&self) -> Result<(), KeyRingError> {
+        self.state.tenants.refresh().await
+    }
+
     /// Runs the workers until the stop, and listens for what other processes and `ssf_emit` record.
     pub fn spawn_workers(&self, shutdown: &Shutdown) {
         let random = || Arc::clone(&self.state.env.random);

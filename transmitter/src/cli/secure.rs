@@ -52,12 +52,11 @@ pub(super) fn watch(server: &Server, shutdown: &Shutdown, env: &Env) -> anyhow::
                 () = soft.cancelled() => return,
                 _ = hangup.recv() => {}
             }
-            match &reload {
-                Some(reload) => {
-                    reload.ask();
-                    wake.wake();
-                }
-                None => tracing::info!("SIGHUP: there is nothing to be read again, for TLS is not served here"),
+            if let Some(reload) = &reload {
+                reload.ask();
+                wake.wake();
+            } else {
+                tracing::info!("SIGHUP: there is nothing to be read again, for TLS is not served here");
             }
         }
     });

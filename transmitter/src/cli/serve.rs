@@ -28,6 +28,7 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
     // a taken port is said before anything is started
     let listener = bind(settings.server.listen.as_str(), "server.listen").await?;
     let secured = secured(&settings, &env)?;
+    watch(&secured.server, &shutdown, &env)?;
     let sealing = sealing_key(&settings, &env)?;
     let database = Database::own(&settings).await?;
     if !migrate_when_reachable(&database.pool, &settings.database.schema, &MIGRATOR, &shutdown, &*env.random).await? {
@@ -41,11 +42,16 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     warn_of_other_port(&settings);
     transmitter.spawn_workers(&shutdown);
-    watch(&secured.server, &shutdown, &env)?;
     let address = listener.local_addr().context("the listener has no address")?;
     say(&greeting(&settings, &address.to_string(), &database, producer.as_deref(), secured.authority.as_deref()))?;
-    secured.server.serve(listener, transmitter.router(), &shutdown).await.context("the HTTP server failed")?;
-    shutdown.begin();
+    let (router, serving) = (transmitter.router(), shutdown.clone());
+    // on the stop like everybody else, so that it ends when the grace does
+    shutdown.spawn("http", async move {
+        if let Err(error) = secured.server.serve(listener, router, &serving).await {
+            tracing::error!(%error, "HTTP serving ended");
+        }
+        serving.begin();
+    });
     shutdown.wait().await;
     drop(transmitter);
     database.close().await;

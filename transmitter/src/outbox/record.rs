@@ -71,7 +71,7 @@ pub struct Recorder {
 /// The events of one request, with the room they take until they are recorded: whoever handed them in may be gone by then.
 struct HandedIn {
     events: Vec<NewEvent>,
-    _room: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
+    room: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
 }
 
 impl Recorder {
@@ -82,8 +82,7 @@ impl Recorder {
             let (pool, clock, fan_out) = (pool.clone(), Arc::clone(&clock), fan_out.clone());
             async move {
                 let answers = vec![(); requests.len()];
-                let (events, _rooms): (Vec<_>, Vec<_>) =
-                    requests.into_iter().map(|one| (one.events, one._room)).unzip();
+                let (events, _rooms): (Vec<_>, Vec<_>) = requests.into_iter().map(|one| (one.events, one.room)).unzip();
                 let events: Vec<NewEvent> = events.into_iter().flatten().collect();
                 store::insert(&mut *pool.acquire().await?, &events, clock.now()).await?;
                 fan_out.wake();
@@ -97,7 +96,7 @@ impl Recorder {
     /// Returns after the commit.
     pub async fn record(&self, events: Vec<NewEvent>) -> Result<(), RecordError> {
         let room = self.room_for(events.len()).ok_or(RecordError::Overloaded)?;
-        self.batcher.submit(HandedIn { events, _room: room }).await
+        self.batcher.submit(HandedIn { events, room }).await
     }
 
     /// Waits until everything handed in is recorded.

@@ -60,7 +60,7 @@ impl Slot {
     }
 }
 
-/// Puts the bounds around the router. A request above them is a 503 with `Retry-After` and nothing of it is read; a body
+/// Puts the bounds around the router. A request above them is a 503 with `Retry-After`, and nothing of it is kept; a body
 /// that takes too long is a 408 and ends the connection.
 pub fn with_admission(router: Router, admission: Admission) -> Router {
     router.layer(from_fn_with_state(admission, admit))
@@ -68,16 +68,18 @@ pub fn with_admission(router: Router, admission: Admission) -> Router {
 
 async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
     let slot = Slot::default();
-    if !(admission.is_exempt)(request.uri().path()) {
-        let Ok(permit) = Arc::clone(&admission.requests).try_acquire_owned() else { return busy() };
-        *slot.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
-    }
+    let permit = Arc::clone(&admission.requests).try_acquire_owned().ok();
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| !admission.budget.has_room_for(length)) {
+    let has_room = announced.is_none_or(|length: usize| admission.budget.has_room_for(length));
+    let account = Account::new(admission.budget);
+    if !has_room || (permit.is_none() && !(admission.is_exempt)(request.uri().path())) {
+        // the place is not kept for what is only thrown away
+        drop(permit);
+        Metered::new(request.into_body(), account, admission.body_timeout).discard().await;
         return busy();
     }
+    *slot.0.lock().unwrap_or_else(PoisonError::into_inner) = permit;
     request.extensions_mut().insert(slot.clone());
-    let account = Account::new(admission.budget);
     let counted = account.clone();
     let request = request.map(|body| Body::new(Metered::new(body, counted, admission.body_timeout)));
     let response = next.run(request).await;

@@ -70,6 +70,8 @@ impl Connection {
         let mut seen = activity.marks();
         loop {
             let crowded = self.crowded.notified();
+            // a stop waits for answers, but not for a peer that does not close
+            let patience = if is_stopping { WHEN_OTHERS_WAIT } else { self.limits.header_timeout };
             let dawdled = tokio::select! {
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
@@ -82,12 +84,12 @@ impl Connection {
                     connection.as_mut().graceful_shutdown();
                     false
                 }
-                () = tokio::time::sleep(self.limits.header_timeout) => seen.rests(&activity),
+                () = tokio::time::sleep(patience) => seen.rests(&activity),
                 () = crowded => {
                     seen = activity.marks();
                     tokio::select! {
                         _ = connection.as_mut() => return,
-                        () = tokio::time::sleep(WHEN_CROWDED) => {}
+                        () = tokio::time::sleep(WHEN_OTHERS_WAIT) => {}
                     }
                     if seen.rests(&activity) {
                         return;
@@ -166,9 +168,10 @@ impl Drop for Entered {
     }
 }
 
-/// How long a connection without a request stays when others wait for a place.
-const WHEN_CROWDED: Duration = Duration::from_secs(1);
+/// How long a connection without a request stays when others wait for its place, or for the end.
+const WHEN_OTHERS_WAIT: Duration = Duration::from_secs(1);
 /// The least hyper accepts.
 const MIN_BUFFER: usize = 8192;
 const MAX_STREAMS: u32 = 100;
-const HTTP2_WINDOW: u32 = 256 * 1024;
+/// About the most that is buffered of an HTTP/2 connection nobody reads from.
+const HTTP2_WINDOW: u32 = 64 * 1024;

@@ -1,12 +1,13 @@
 //! A request body that is counted and timed while it is read.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
@@ -110,11 +111,18 @@ pub(super) struct Metered {
     timeout: Duration,
     /// Runs from the first look at the body: whoever never reads it need not hurry.
     deadline: Option<Pin<Box<Sleep>>>,
+    discarded: usize,
 }
 
 impl Metered {
     pub(super) fn new(body: Body, account: Account, timeout: Duration) -> Self {
-        Self { body, account, timeout, deadline: None }
+        Self { body, account, timeout, deadline: None, discarded: 0 }
+    }
+
+    /// Reads what may be read of it and throws it away.
+    pub(super) async fn discard(mut self) {
+        self.account.close(Overdrawn::Full);
+        let _ = poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await;
     }
 }
 
@@ -124,22 +132,26 @@ impl http_body::Body for Metered {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
         let this = self.get_mut();
-        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
-            let deadline = this.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(this.timeout)));
-            ready!(deadline.as_mut().poll(cx));
-            return Poll::Ready(Some(Err(this.account.close(Overdrawn::Late).into())));
-        };
-        // a body that comes byte by byte is always ready in time, and late all the same
-        if this.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
-            return Poll::Ready(Some(Err(this.account.close(Overdrawn::Late).into())));
+        loop {
+            let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+                let deadline = this.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(this.timeout)));
+                ready!(deadline.as_mut().poll(cx));
+                return Poll::Ready(Some(Err(this.account.close(Overdrawn::Late).into())));
+            };
+            // a body that comes byte by byte is always ready in time, and late all the same
+            if this.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+                return Poll::Ready(Some(Err(this.account.close(Overdrawn::Late).into())));
+            }
+            let length = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+            if this.account.overdrawn().is_none() && this.account.take(length).is_ok() {
+                return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            }
+            // the rest is read and thrown away: whoever is still sending would not see the answer
+            this.discarded += length;
+            if !matches!(frame, Some(Ok(_))) || this.discarded > MAX_DISCARDED {
+                return Poll::Ready(Some(Err(Overdrawn::Full.into())));
+            }
         }
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-            && let Err(full) = this.account.take(data.len())
-        {
-            return Poll::Ready(Some(Err(full.into())));
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -153,6 +165,8 @@ impl http_body::Body for Metered {
 
 /// A body up to here is short: some events, a stream's configuration.
 const SHORT: usize = 16 * 1024;
+/// How much is read of a body nobody wants, so that its sender hears why.
+const MAX_DISCARDED: usize = 4 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

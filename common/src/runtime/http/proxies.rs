@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn at(address: &str) -> Option<IpAddr> {
-        Some(address.parse().unwrap())
+        address.parse().ok()
     }
 
     #[test]

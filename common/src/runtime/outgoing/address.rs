@@ -12,35 +12,50 @@ pub fn is_outward(address: IpAddr) -> bool {
 }
 
 fn is_outward_v4(address: Ipv4Addr) -> bool {
-    let number = address.to_bits();
-    !INWARD.iter().any(|(network, length)| {
-        let mask = u32::MAX << (32 - length);
-        number & mask == network.to_bits()
-    })
+    !INWARD.iter().any(|(network, length)| is_in(address.to_bits(), network.to_bits(), 32 - length))
 }
 
 fn is_outward_v6(address: Ipv6Addr) -> bool {
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    let embedded = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
-    match (a, b) {
-        // mapped (RFC 4291 §2.5.5.2), and NAT64 (RFC 6052 §2.1)
-        (0, 0) if [c, d, e] == [0, 0, 0] && f == 0xffff => is_outward_v4(embedded(g, h)),
-        (0x64, 0xff9b) if [c, d, e, f] == [0, 0, 0, 0] => is_outward_v4(embedded(g, h)),
-        // 6to4 (RFC 3056 §2)
-        (0x2002, high) => is_outward_v4(embedded(high, c)),
-        // protocol assignments with Teredo, ORCHID and benchmarking (RFC 2928), and documentation (RFC 3849, RFC 9637)
-        (0x2001, block) if block < 0x200 => false,
-        (0x2001, 0x0db8) => false,
-        (0x3fff, block) if block < 0x1000 => false,
-        // all global unicast there is so far (RFC 4291 §2.4): what lies elsewhere is loopback, link-local, site-local,
-        // unique local, multicast, or nobody's
-        _ => a & 0xe000 == 0x2000,
+    let octets = address.octets();
+    // mapped (RFC 4291 §2.5.5.2)
+    if let Some(carried) = address.to_ipv4_mapped() {
+        return is_outward_v4(carried);
     }
+    let within = |(network, length): &(Ipv6Addr, u32)| {
+        let shift = 128 - length;
+        address.to_bits() >> shift == network.to_bits() >> shift
+    };
+    if within(&NAT64) {
+        return is_outward_v4(Ipv4Addr::new(octets[12], octets[13], octets[14], octets[15]));
+    }
+    if within(&SIX_TO_FOUR) {
+        return is_outward_v4(Ipv4Addr::new(octets[2], octets[3], octets[4], octets[5]));
+    }
+    within(&GLOBAL_UNICAST) && !INWARD_V6.iter().any(within)
 }
+
+fn is_in(address: u32, network: u32, shift: u32) -> bool {
+    address >> shift == network >> shift
+}
+
+/// All global unicast there is so far (RFC 4291 §2.4): what lies elsewhere is loopback, link-local, site-local, unique
+/// local, multicast, or nobody's.
+const GLOBAL_UNICAST: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+/// RFC 6052 §2.1.
+const NAT64: (Ipv6Addr, u32) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
+/// RFC 3056 §2.
+const SIX_TO_FOUR: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16);
+
+/// What of global unicast is not outside.
+const INWARD_V6: [(Ipv6Addr, u32); 3] = [
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // protocol assignments: Teredo, ORCHID, benchmarking (RFC 2928)
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation (RFC 3849)
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation (RFC 9637)
+];
 
 /// The networks that are not outside, as (network, prefix length).
 const INWARD: [(Ipv4Addr, u32); 17] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),        // this network (RFC 1122)
+    (Ipv4Addr::UNSPECIFIED, 8),            // this network (RFC 1122)
     (Ipv4Addr::new(10, 0, 0, 0), 8),       // private (RFC 1918)
     (Ipv4Addr::new(100, 64, 0, 0), 10),    // carrier-grade NAT (RFC 6598); a cloud's metadata too
     (Ipv4Addr::new(127, 0, 0, 0), 8),      // loopback

@@ -105,7 +105,8 @@ impl Outgoing {
             .http1_max_headers(MAX_HEADERS)
             .http2_max_header_list_size(MAX_HEADER_BYTES)
             .tcp_nodelay(true)
-            .pool_idle_timeout(Some(Duration::from_mins(1)))
+            // less than servers keep an idle connection, ours too, or a request could meet its end
+            .pool_idle_timeout(Some(Duration::from_secs(20)))
             .pool_max_idle_per_host(limits.idle_per_host)
             .referer(false)
             .user_agent(&self.user_agent);

@@ -59,14 +59,13 @@ pub fn development(
         DevelopmentFiles { authority: at("ca.pem"), certificate: at("localhost.pem"), key: at("localhost.key") };
     let ca_key = at("ca.key");
     std::fs::create_dir_all(directory).map_err(|source| file_error(directory, source))?;
-    let authority = match kept(&files.authority, &ca_key, now)? {
-        Some(authority) => authority,
-        None => {
-            let made = authority(now, random)?;
-            write(&ca_key, &made.key.private_key_to_pem_pkcs8()?, PRIVATE)?;
-            write(&files.authority, &made.certificate.to_pem()?, PUBLIC)?;
-            made
-        }
+    let authority = if let Some(authority) = kept(&files.authority, &ca_key, now)? {
+        authority
+    } else {
+        let made = authority(now, random)?;
+        write(&ca_key, &made.key.private_key_to_pem_pkcs8()?, PRIVATE)?;
+        write(&files.authority, &made.certificate.to_pem()?, PUBLIC)?;
+        made
     };
     let served = kept(&files.certificate, &files.key, now)?;
     if served.is_none_or(|served| !served.is_for(host) || !served.is_of(&authority)) {

@@ -121,13 +121,21 @@ fn report(identity: &Identity) {
 
 /// What a change of a file changes.
 #[derive(Debug, PartialEq, Eq)]
-struct Fingerprint(Vec<Option<(u64, u64, i64, i64, u64)>>);
+struct Fingerprint(Vec<Option<Look>>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Look {
+    file: (u64, u64),
+    changed: (i64, i64),
+    size: u64,
+}
 
 impl Fingerprint {
     fn of(files: &TlsFiles) -> Self {
         let looks = files.all().map(|path| {
             let file = std::fs::metadata(path).ok()?;
-            Some((file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.size()))
+            let changed = (file.mtime(), file.mtime_nsec());
+            Some(Look { file: (file.dev(), file.ino()), changed, size: file.size() })
         });
         Self(looks.collect())
     }

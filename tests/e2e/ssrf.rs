@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
-use http::StatusCode;
+use http::{StatusCode, Version};
 use serde_json::{Value, json};
 use ssf_common::clock::{Clock as _, SystemClock};
 use ssf_common::random::SystemRandom;
@@ -110,7 +110,8 @@ async fn secure_sink(folder: &Folder) -> (u16, Arc<Mutex<usize>>) {
     let listener = TcpListener::bind(("0.0.0.0", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let taken = Arc::new(Mutex::new(0));
-    let take = async |State(taken): State<Arc<Mutex<usize>>>| {
+    let take = async |State(taken): State<Arc<Mutex<usize>>>, version: Version| {
+        assert_eq!(version, Version::HTTP_2, "offered, and so taken");
         *taken.lock().unwrap() += 1;
         StatusCode::ACCEPTED
     };

@@ -109,15 +109,16 @@ fn x_forwarded(headers: &HeaderMap) -> Said {
     }
 }
 
-/// RFC 7239 §4: `for=192.0.2.60;proto=http;host=idp.example, for="[2001:db8::1]:4711"`. No value that means something here
-/// holds a comma or a semicolon, so quoted ones that do are merely not understood.
+/// RFC 7239 §4: `for=192.0.2.60;proto=http;host=idp.example, for="[2001:db8::1]:4711"`.
 fn forwarded(headers: &HeaderMap) -> Said {
     let mut said = Said::default();
-    for element in members(headers, "forwarded") {
+    let lines = headers.get_all("forwarded").into_iter().map(|line| line.to_str().ok());
+    for element in lines.flat_map(|line| outside_quotes(line.unwrap_or("\""), ',')) {
         let mut hop = None;
-        for pair in element.split(';') {
+        for pair in outside_quotes(element.unwrap_or_default(), ';').into_iter().flatten() {
             let Some((name, value)) = pair.split_once('=') else { continue };
-            let value = value.trim().trim_matches('"');
+            let value = value.trim();
+            let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
             match name.trim().to_ascii_lowercase().as_str() {
                 "for" => hop = node(value),
                 "host" => said.host = Some(value.to_owned()),
@@ -130,6 +131,27 @@ fn forwarded(headers: &HeaderMap) -> Said {
     said
 }
 
+/// The parts of `text` between separators, as far as those do not stand in a quoted string: a proxy may quote what a client
+/// wrote. What is quoted without end is `None`, and nobody can say what it means.
+fn outside_quotes(text: &str, separator: char) -> Vec<Option<&str>> {
+    let (mut parts, mut start) = (Vec::new(), 0);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            c if c == separator && !is_quoted => {
+                parts.push(Some(text[start..at].trim()));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(if is_quoted { None } else { Some(text[start..].trim()) });
+    parts
+}
+
 /// An address, with or without a port, in brackets or not.
 fn node(text: &str) -> Option<IpAddr> {
     let address = IpAddr::from_str(text).ok().or_else(|| SocketAddr::from_str(text).ok().map(|with| with.ip()));
@@ -140,6 +162,7 @@ fn node(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -213,6 +236,42 @@ mod tests {
         let seen = origin(&proxies, "10.0.0.1", &headers);
         let host = Some("idp.example:8443".to_owned());
         assert_eq!(seen, Origin { address: at("2001:db8::1"), host, is_secure: Some(true) });
+    }
+
+    #[test]
+    fn what_a_proxy_quotes_of_a_client_means_nothing() {
+        let proxies = Proxies::new(["10.0.0.0/8"], ForwardedBy::Forwarded).unwrap();
+        for quoted in [
+            r#"for=203.0.113.9;host="x, for=198.51.100.7""#,
+            r#"for=198.51.100.7, for=203.0.113.9;host="x\", for=198.51.100.7""#,
+            r#"host="x;for=198.51.100.7";for=203.0.113.9"#,
+        ] {
+            assert_eq!(origin(&proxies, "10.0.0.1", &[("forwarded", quoted)]).address, at("203.0.113.9"), "{quoted}");
+        }
+        // a quotation without end is as far as one can see
+        let torn = [("forwarded", "for=203.0.113.9, for=\"198.51.100.7")];
+        assert_eq!(origin(&proxies, "10.0.0.1", &torn).address, at("10.0.0.1"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_breaks_anything_and_strangers_are_never_believed(
+            value in proptest::collection::vec(any::<u8>(), 0..80),
+            written in "[0-9a-f.:,;=\"\\\\ forhspt\\[\\]]{0,60}",
+        ) {
+            let mut headers = HeaderMap::new();
+            for name in ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"] {
+                for value in [HeaderValue::from_bytes(&value), HeaderValue::from_str(&written)].into_iter().flatten() {
+                    headers.append(HeaderName::from_static(name), value);
+                }
+            }
+            let peer = SocketAddr::from(([198, 51, 100, 1], 1));
+            for by in [ForwardedBy::XForwarded, ForwardedBy::Forwarded] {
+                let stranger = Proxies::new(["10.0.0.0/8"], by).unwrap().origin(Some(peer), &headers);
+                prop_assert_eq!(stranger, Origin { address: Some(peer.ip()), ..Origin::default() });
+                let _ = Proxies::new(["198.51.100.0/24"], by).unwrap().origin(Some(peer), &headers);
+            }
+        }
     }
 
     #[test]

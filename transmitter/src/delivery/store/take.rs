@@ -27,9 +27,10 @@ pub(crate) struct Room<'a> {
     pub(crate) per_host: i32,
 }
 
-/// Takes what is due, fairly: from every enabled push stream at most as many as its window has room for, in order of
-/// lane and fan-out, to every host at most as many as it may have, and never one whose subject has an earlier unsettled delivery on that stream. A stream whose breaker
-/// is open gives one, once its time to probe has come. Rows that another process is taking are passed over.
+/// Takes what is due, fairly: from every enabled push stream at most as many as its window has room for, to every host at
+/// most as many as it may have, in order of lane and fan-out, and never one whose subject has an earlier unsettled delivery
+/// on that stream. A stream whose breaker is open gives one, once its time to probe has come. Rows that another process is
+/// taking are passed over.
 pub(crate) async fn push(
     conn: &mut PgConnection,
     room: &Room<'_>,

@@ -139,13 +139,17 @@ async fn while_long_bodies_fill_what_may_be_held_short_ones_are_taken() {
     let settings = [("server.max_body_bytes", "200000"), ("server.max_bytes_in_flight", "400000")];
     let idp = Idp::start_with(&settings).await;
     let producer = idp.add_producer().await;
-    let long = || format!("{}{}", " ".repeat(20_000), json!({"type": "session-revoked", "subject": opaque("s")}));
+    let long = || format!("{}{}", " ".repeat(60_000), json!({"type": "session-revoked", "subject": opaque("s")}));
     let authorization = format!("Bearer {}", producer.token);
     let send_long = async || idp.send(Method::POST, "/events", &[("authorization", &authorization)], long()).await;
-    // three of these are let in, whichever they are
+    // about ten of these are let in, until there is less room than a longer one needs
     let held = tokio::sync::Mutex::new(Vec::new());
     let one_more_fills_it = async || {
-        held.lock().await.push(unfinished(&idp, &producer, 100_000, 95_000).await);
+        held.lock().await.push(unfinished(&idp, &producer, 30_000, 29_000).await);
+        // it has arrived by then, most times
+        for _ in 0..3 {
+            assert_eq!(idp.send(Method::GET, "/health/ready", &[], "").await.status, 200);
+        }
         send_long().await.status == 503
     };
     until("no more long ones", one_more_fills_it).await;
@@ -188,23 +192,40 @@ async fn while_the_database_is_slow_only_so_many_events_wait_and_bulk_leaves_roo
 async fn of_more_requests_than_are_handled_at_once_the_next_is_told_to_come_again() {
     let idp = Idp::start_with(&[("server.max_requests", "2")]).await;
     let (producer, receiver) = (idp.add_producer().await, idp.add_receiver("rp").await);
+    // two of these are let in, whichever they are
+    let held = tokio::sync::Mutex::new(Vec::new());
+    let one_more_takes_the_last_place = async || {
+        held.lock().await.push(unfinished(&idp, &producer, 100, 10).await);
+        list(&idp, &receiver).await.status == 503
+    };
+    until("both places are taken", one_more_takes_the_last_place).await;
+    let refused = list(&idp, &receiver).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));
+    for path in ["/health/live", "/health/ready"] {
+        assert_eq!(idp.send(Method::GET, path, &[], "").await.status, 200, "{path}");
+    }
+    drop(held);
+    until("a place is free", async || list(&idp, &receiver).await.status == 200).await;
+}
+
+#[tokio::test]
+async fn a_poll_that_waits_takes_nobodys_place() {
+    let idp = Idp::start_with(&[("server.max_requests", "2")]).await;
+    let receiver = idp.add_receiver("rp").await;
     let stream = idp.poll_stream(&receiver, &["session-revoked"]).await;
-    // a poll that waits takes nobody's place
-    let waiting = async || idp.post(&format!("/ssf/poll/{stream}"), &receiver, &json!({})).await;
-    let busy = async {
-        let held = [unfinished(&idp, &producer, 100, 10).await, unfinished(&idp, &producer, 100, 10).await];
-        until("both places are taken", async || list(&idp, &receiver).await.status == 503).await;
-        let refused = list(&idp, &receiver).await;
-        assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));
-        for path in ["/health/live", "/health/ready"] {
-            assert_eq!(idp.send(Method::GET, path, &[], "").await.status, 200, "{path}");
+    let path = format!("/ssf/poll/{stream}");
+    let waiting = async || while idp.post(&path, &receiver, &json!({})).await.status == 503 {};
+    let others_are_served = async || {
+        for _ in 0..5 {
+            if list(&idp, &receiver).await.status != 200 {
+                return false;
+            }
         }
-        drop(held);
-        until("a place is free", async || list(&idp, &receiver).await.status == 200).await;
+        true
     };
     tokio::select! {
         _ = async { tokio::join!(waiting(), waiting(), waiting()) } => panic!("nothing came, and they waited"),
-        () = busy => {}
+        () = until("the polls wait, and others are served", others_are_served) => {}
     }
 }
 

@@ -14,8 +14,10 @@ use ssf_common::id::IssuerUrl;
 use ssf_common::jwks::VerifyingKeys;
 use ssf_common::random::SystemRandom;
 use ssf_common::runtime::config::Layers;
+use ssf_common::runtime::http::serve;
+use ssf_common::runtime::outgoing::Outgoing;
 use ssf_common::runtime::worker::Worker as _;
-use ssf_common::runtime::{Env, postgres};
+use ssf_common::runtime::{Env, Shutdown, postgres};
 use ssf_common::set::{Policy, VerifiedSet, verify};
 use ssf_transmitter::admin::{self, NewClient};
 use ssf_transmitter::audit::Actor;
@@ -94,19 +96,25 @@ impl Idp {
 
     /// The same with settings of the test's own.
     pub async fn start_with(overrides: &[(&str, &str)]) -> Self {
+        Self::start_calling(overrides, as_configured).await
+    }
+
+    /// The same with HTTP clients built from what the test makes of the settings.
+    pub async fn start_calling(overrides: &[(&str, &str)], outgoing: impl FnOnce(&Settings) -> Outgoing) -> Self {
         let database = migrated_database().await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let settings = [("issuer.url", issuer.as_str())].into_iter().chain(STEADY).chain(overrides.iter().copied());
         let all = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_millis(START)));
-        Self::open(database, listener, all, clock).await
+        Self::open(database, listener, all, clock, outgoing).await
     }
 
     /// Another process of the same transmitter: the same database, issuer and clock, a pool and a port of its own.
     pub async fn twin(&self) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self::open(self.database.clone(), listener, self.overrides.clone(), Arc::clone(&self.clock)).await
+        Self::open(self.database.clone(), listener, self.overrides.clone(), Arc::clone(&self.clock), as_configured)
+            .await
     }
 
     async fn open(
@@ -114,6 +122,7 @@ impl Idp {
         listener: tokio::net::TcpListener,
         overrides: Vec<(String, String)>,
         clock: Arc<ManualClock>,
+        outgoing: impl FnOnce(&Settings) -> Outgoing,
     ) -> Self {
         let layers =
             Layers { environment: Vec::new(), overrides: overrides.clone(), ..Layers::new("transmitter", DEFAULTS) };
@@ -123,9 +132,12 @@ impl Idp {
         postgres::migrate(&pool, &settings.database.schema, &MIGRATOR).await.unwrap();
         let env = Env { clock: Arc::<ManualClock>::clone(&clock), random: Arc::new(SystemRandom) };
         let sealing = SealingKey::parse(&SEALING_KEY.into()).unwrap();
-        let transmitter = Transmitter::open(&settings, sealing, env.clone(), pool.clone()).await.unwrap();
+        let transmitter =
+            Transmitter::open_calling(&settings, sealing, env.clone(), pool.clone(), &outgoing(&settings))
+                .await
+                .unwrap();
         let router = transmitter.router();
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        tokio::spawn(async move { serve(listener, router, &Shutdown::default()).await.unwrap() });
         let (issuer, row) = (settings.issuer.url, transmitter.issuer.clone());
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { transmitter: Arc::new(transmitter), pool, database, clock, issuer, base, row, env, overrides, http }
@@ -309,6 +321,10 @@ impl Idp {
     }
 }
 
+fn as_configured(settings: &Settings) -> Outgoing {
+    settings.outgoing(settings.endpoint_guard().unwrap()).unwrap()
+}
+
 /// A database of the test's own with the transmitter's schema: a copy of one that was migrated once.
 async fn migrated_database() -> ScratchDatabase {
     let cluster = TestCluster::shared().await;
@@ -351,7 +367,7 @@ pub fn claims(set: &str) -> Value {
 static TEMPLATE: OnceCell<ScratchDatabase> = OnceCell::const_new();
 
 /// Defaults may be tuned; the stories say by these when something happens.
-const STEADY: [(&str, &str); 8] = [
+const STEADY: [(&str, &str); 10] = [
     ("push.window", "16"),
     ("issuer.algorithm", "ES256"),
     ("push.timeout", "10s"),
@@ -360,6 +376,9 @@ const STEADY: [(&str, &str); 8] = [
     ("push.retry_ceiling", "10s"),
     ("streams.min_verification_interval", "10s"),
     ("tokens.lifetime", "30m"),
+    // the clock stands still, so no bucket would ever fill up again
+    ("limits.management_per_10s", "0"),
+    ("limits.polls_per_10s", "0"),
 ];
 const SCHEMA: &str = "ssf_transmitter";
 /// When every story begins, in milliseconds: not on a whole second, where rounding would hide.

@@ -49,6 +49,7 @@ impl FromRequestParts<ApiState> for Caller {
             Some(principal) => principal,
             None => outside(state, &tenant, token).await?,
         };
+        state.traffic.count(principal.client.key, parts.uri.path(), state.env.now())?;
         Ok(Self { principal, tenant })
     }
 }

@@ -47,6 +47,8 @@ pub(crate) enum ApiError {
     Conflict(String),
     /// Too fast: come again after so many seconds.
     TooFast(u64),
+    /// Too many requests of this client: come again after so many seconds.
+    TooMany(u64),
     /// Not now; nothing was changed.
     Unavailable,
     /// Our fault; the details are in the log.
@@ -184,6 +186,11 @@ impl IntoResponse for ApiError {
                     "too_many_requests",
                     "verification was requested too soon after the last one",
                 );
+                (body, Some((RETRY_AFTER, HeaderValue::from(seconds))))
+            }
+            Self::TooMany(seconds) => {
+                let text = "this client has sent more requests than it may; come again when Retry-After has passed";
+                let body = error_reply(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", text);
                 (body, Some((RETRY_AFTER, HeaderValue::from(seconds))))
             }
             Self::Unavailable => {

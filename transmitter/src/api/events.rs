@@ -212,8 +212,8 @@ impl HandedIn {
         match self {
             Self::One(draft) => Ok((false, vec![draft.check(issuer, &state.vocabulary, &state.env)?])),
             Self::Many(drafts) if drafts.is_empty() => Err(ApiError::invalid("the batch is empty")),
-            Self::Many(drafts) if drafts.len() > MAX_BATCH => {
-                Err(ApiError::Invalid(format!("the batch has more than {MAX_BATCH} events")))
+            Self::Many(drafts) if drafts.len() > state.max_batch => {
+                Err(ApiError::Invalid(format!("the batch has more than {} events", state.max_batch)))
             }
             Self::Many(drafts) => {
                 let events = drafts.into_iter().enumerate().map(|(at, draft)| {
@@ -260,6 +260,5 @@ async fn record_once(
     Ok(None)
 }
 
-const MAX_BATCH: usize = 10_000;
 const MAX_KEY: usize = 255;
 const NO_EVENT: &str = "there is no such event";

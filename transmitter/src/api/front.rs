@@ -10,8 +10,8 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri};
 
-use super::ApiState;
 use super::error::ApiError;
+use super::{ApiState, is_health};
 use crate::tenant::Tenant;
 
 /// The issuer that was meant.
@@ -37,7 +37,8 @@ pub(super) async fn find_issuer(
 ) -> Result<Response, Response> {
     // nested in another application, the path was shortened already
     let whole = request.extensions().get::<OriginalUri>().map_or_else(|| request.uri().clone(), |uri| uri.0.clone());
-    let host = host_of(&whole, request.headers()).map(ToOwned::to_owned);
+    let origin = state.traffic.origin(&request);
+    let host = origin.host.clone().or_else(|| host_of(&whole, request.headers()).map(ToOwned::to_owned));
     let found = match well_known(whole.path()) {
         Some((name, issuer_path)) => {
             let tenant = state.tenants.with_path(host.as_deref(), issuer_path);
@@ -46,7 +47,16 @@ pub(super) async fn find_issuer(
         }
         None => state.tenants.at(host.as_deref(), whole.path()).map(|(tenant, rest)| (tenant, rest.to_owned())),
     };
-    let Some((tenant, path)) = found else { return Ok(next.run(request).await) };
+    let Some((tenant, path)) = found else {
+        request.extensions_mut().insert(origin);
+        return Ok(next.run(request).await);
+    };
+    let is_https = tenant.issuer.url.as_str().starts_with("https://");
+    if is_https && origin.is_secure == Some(false) && !is_health(&path) {
+        // a token that came this way was readable on its way (RFC 6750 §5.3)
+        return Err(ApiError::invalid("this issuer is reached over https only").into_response());
+    }
+    request.extensions_mut().insert(origin);
     if let Some(uri) = with_path(&whole, &path) {
         *request.uri_mut() = uri;
     }
@@ -67,6 +77,7 @@ fn name_resource(challenge: &mut HeaderValue, tenant: &Tenant) {
     }
 }
 
+/// The host the client asked for; a trusted proxy's word comes before it.
 fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     uri.authority().map(http::uri::Authority::as_str).or_else(|| headers.get(HOST)?.to_str().ok())
 }

@@ -21,6 +21,7 @@ mod status;
 mod streams;
 mod subjects;
 mod token;
+mod traffic;
 mod verification;
 
 use axum::Router;
@@ -29,19 +30,22 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 pub use openapi::Document;
-use ssf_common::runtime::http::with_hygiene;
+use ssf_common::runtime::http::{Admission, with_admission, with_hygiene};
 pub use state::ApiState;
 use tower_layer::Layer as _;
+pub use traffic::Traffic;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// Every route of every issuer, below the path of each.
-pub fn router(state: ApiState, body_limit: usize) -> Router {
+pub fn router(state: ApiState, admission: Admission, body_limit: usize) -> Router {
     let (routes, document) = routes().split_for_parts();
     let state = ApiState { document: openapi::completed(document), ..state };
-    let routes = with_hygiene(routes.with_state(state.clone()), body_limit).layer(map_response(keep_no_error));
+    let routes = routes.with_state(state.clone()).layer(from_fn_with_state(state.clone(), traffic::token_endpoint));
+    let routes = with_hygiene(routes, body_limit).layer(map_response(keep_no_error));
     // around the router, not inside it: which route is meant is known only when the issuer is
-    Router::new().fallback_service(from_fn_with_state(state, front::find_issuer).layer(routes))
+    let whole = Router::new().fallback_service(from_fn_with_state(state, front::find_issuer).layer(routes));
+    with_admission(whole, admission)
 }
 
 /// The HTTP surface in OpenAPI 3.1, as `/openapi.json` of an issuer at the root shows it.
@@ -81,4 +85,9 @@ async fn keep_no_error(mut response: Response) -> Response {
         response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// Health is told however much there is to do.
+pub(crate) fn is_health(path: &str) -> bool {
+    path.ends_with("/health/live") || path.ends_with("/health/ready")
 }

@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use ssf_common::id::StreamId;
 use ssf_common::protocol::{DeliveryMethod, PollRequest, PollResponse};
+use ssf_common::runtime::http::Slot;
 
 use super::ApiState;
 use super::auth::Caller;
@@ -14,6 +15,7 @@ use super::error::{ApiError, Problem};
 use super::query::Named;
 use super::streams::{json_body, own};
 use crate::client::Scope;
+use crate::delivery::Place;
 
 /// Fetches SETs, acknowledges and refuses (RFC 8936 §2)
 ///
@@ -28,6 +30,7 @@ pub(super) async fn poll(
     State(state): State<ApiState>,
     caller: Caller,
     Named(stream_id): Named,
+    Extension(slot): Extension<Slot>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Read)?.client;
@@ -36,6 +39,13 @@ pub(super) async fn poll(
     if stream.wanted.method != DeliveryMethod::Poll {
         return Err(ApiError::invalid("this stream is delivered by push"));
     }
-    let polled = state.polling.poll(stream.key, &request, &state.stopping).await?;
+    let waits = request.return_immediately != Some(true) && request.max_events != Some(0);
+    let place = waits.then(|| state.waiting.enter(stream.key, &state.stopping));
+    if waits {
+        // who only waits takes nobody's place
+        slot.leave();
+    }
+    let stop = place.as_ref().map_or(&state.stopping, Place::end);
+    let polled = state.polling.poll(stream.key, &request, stop).await?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(polled.response)).into_response())
 }

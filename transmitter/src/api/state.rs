@@ -6,13 +6,15 @@ use std::time::Duration;
 use sqlx::PgPool;
 use ssf_common::event::Vocabulary;
 use ssf_common::runtime::Env;
+use ssf_common::runtime::outgoing::Guard;
 use ssf_common::runtime::worker::Wake;
 use tokio_util::sync::CancellationToken;
 
+use super::Traffic;
 use super::openapi::Document;
 use crate::admin::KeyRules;
 use crate::authorization::{Assertions, Outside};
-use crate::delivery::Polling;
+use crate::delivery::{Polling, Waiting};
 use crate::keys::SealingKey;
 use crate::outbox::Recorder;
 use crate::stream::Offer;
@@ -38,8 +40,10 @@ pub struct ApiState {
     pub critical_subject_members: Arc<[String]>,
     /// The lists of subjects.
     pub subjects: Subjects,
-    /// Development: push endpoints on plain http and on loopback or private addresses are accepted.
-    pub insecure_endpoints: bool,
+    /// Which push endpoints are taken.
+    pub endpoints: Guard,
+    /// Development: what others name may be called over plain http on loopback.
+    pub is_development: bool,
     /// How keys follow each other.
     pub key_rules: KeyRules,
     /// Seals push credentials.
@@ -64,6 +68,12 @@ pub struct ApiState {
     pub polling: Polling,
     /// The HTTP surface in OpenAPI, filled in by the router.
     pub document: Document,
+    /// The polls that wait.
+    pub waiting: Waiting,
+    /// Who comes from where and how often.
+    pub traffic: Traffic,
+    /// The most events in one request.
+    pub max_batch: usize,
     /// Begins when the service stops; ends long polls.
     pub stopping: CancellationToken,
 }
@@ -76,7 +86,7 @@ impl ApiState {
             algorithm: tenant.defaults.algorithm,
             min_verification_interval_s: tenant.defaults.min_verification_interval_s,
             inactivity_timeout_s: tenant.defaults.inactivity_timeout_s,
-            insecure_endpoints: self.insecure_endpoints,
+            endpoints: self.endpoints.clone(),
         }
     }
 }

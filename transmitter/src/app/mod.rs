@@ -12,18 +12,20 @@ use sqlx::{Connection as _, PgPool};
 use ssf_common::event::{EventType, Vocabulary};
 use ssf_common::runtime::Env;
 use ssf_common::runtime::config::SecretError;
+use ssf_common::runtime::http::{Admission, ProxiesError};
+use ssf_common::runtime::outgoing::{AllowedError, Outgoing, OutgoingError};
 use ssf_common::runtime::postgres::listen;
 use ssf_common::runtime::shutdown::Shutdown;
 use ssf_common::runtime::worker::{Wake, Worker, run};
 use tokio_util::sync::CancellationToken;
 
 pub use self::embedding::{Decision, RecordingError, StartError};
-use crate::api::{ApiState, Document, router};
+use crate::api::{ApiState, Document, Traffic, is_health, router};
 use crate::authorization::FetchError;
 use crate::config::Settings;
 use crate::control::{Heartbeat, Inactivity};
 use crate::delivery::{
-    Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, SigningDesk,
+    Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, SigningDesk, Waiting,
 };
 use crate::issuer::{Defaults, Issuer, IssuerId};
 use crate::keys::{KeyRingError, Rotation, Rotator, SealingKey, ensure_active};
@@ -56,10 +58,12 @@ pub struct Transmitter {
     state: ApiState,
     settler: Settler,
     bells: Bells,
+    admission: Admission,
     max_body_bytes: usize,
     schema: String,
 }
 
+#[derive(Default)]
 struct Bells {
     tenants: Wake,
     rotator: Wake,
@@ -72,42 +76,40 @@ impl Transmitter {
     /// Opens the transmitter: the issuer's row, its names and keys are made where they are missing. The schema must have
     /// been migrated. Must be called inside a tokio runtime.
     pub async fn open(settings: &Settings, sealing: SealingKey, env: Env, pool: PgPool) -> Result<Self, OpenError> {
+        let outgoing = settings.outgoing(settings.endpoint_guard()?)?;
+        Self::open_calling(settings, sealing, env, pool, &outgoing).await
+    }
+
+    /// The same with clients built from `outgoing`, whose guard also says which push endpoints are taken.
+    pub async fn open_calling(
+        settings: &Settings,
+        sealing: SealingKey,
+        env: Env,
+        pool: PgPool,
+        outgoing: &Outgoing,
+    ) -> Result<Self, OpenError> {
         let vocabulary = Arc::new(settings.vocabulary());
         vocabulary.check()?;
-        let now = env.now();
-        let mut conn = pool.acquire().await?;
-        let new_id = IssuerId::new(now, &*env.random);
-        let issuer = crate::issuer::store::ensure(&mut conn, &settings.issuer.url, new_id, now).await?;
-        name_event_types(&mut conn, &vocabulary).await?;
         let configured = defaults(settings);
-        for issuer in crate::issuer::store::served(&mut conn).await? {
-            let algorithm = configured.with(&issuer.own).algorithm;
-            let mut tx = conn.begin().await?;
-            ensure_active(&mut tx, &issuer, &[algorithm], &sealing, &env).await?;
-            tx.commit().await?;
-        }
-        drop(conn);
+        let issuer = first_rows(settings, configured, &vocabulary, &sealing, &env, &pool).await?;
         let (primary, clock) = (settings.issuer.url.clone(), Arc::clone(&env.clock));
         let tenants = Tenants::open(pool.clone(), sealing.clone(), configured, primary, clock).await?;
 
-        let bells = Bells {
-            tenants: Wake::new(),
-            rotator: Wake::new(),
-            fan_out: Wake::new(),
-            push: Wake::new(),
-            polls: Bell::default(),
-        };
+        let bells = Bells::default();
         let claim = settings.timeline_claim().map(ToOwned::to_owned);
         let desk = SigningDesk::new(tenants.clone(), sealing.clone(), Arc::clone(&vocabulary), claim);
         let settler = Settler::new(pool.clone(), env.clone(), settings.push_backoff());
-        let limits = PushLimits {
-            window: settings.push.window,
-            max_in_flight: settings.push.max_in_flight,
-            lease: settings.push.lease.duration(),
-        };
-        let sender = Sender::new(settings.push.timeout.duration())?;
-        let push =
-            Push::new(pool.clone(), env.clone(), desk.clone(), sender, settler.clone(), limits, bells.push.clone());
+        let idle = usize::try_from(settings.push.window).unwrap_or(usize::MAX);
+        let sender = Sender::new(outgoing, settings.push.timeout.duration(), idle)?;
+        let push = Push::new(
+            pool.clone(),
+            env.clone(),
+            desk.clone(),
+            sender,
+            settler.clone(),
+            push_limits(settings),
+            bells.push.clone(),
+        );
         let subjects =
             Subjects::new(sealing.clone(), settings.streams.max_subjects, settings.streams.removal_grace.duration());
         let fan_out = FanOut::new(
@@ -140,7 +142,8 @@ impl Transmitter {
             settings.poll.wait.duration(),
             settings.push_backoff(),
         );
-        let recorder = Recorder::new(pool.clone(), Arc::clone(&env.clock), bells.fan_out.clone());
+        let recorder =
+            Recorder::new(pool.clone(), Arc::clone(&env.clock), bells.fan_out.clone(), settings.intake.max_waiting);
         let (outside, assertions) = authorization::prepare(settings, &env)?;
         let state = ApiState {
             pool,
@@ -150,7 +153,8 @@ impl Transmitter {
             events: offered(&vocabulary),
             critical_subject_members: settings.issuer.critical_subject_members.as_slice().into(),
             subjects,
-            insecure_endpoints: settings.is_development(),
+            endpoints: outgoing.guard().clone(),
+            is_development: settings.is_development(),
             vocabulary,
             key_rules: crate::admin::KeyRules::of(settings),
             sealing,
@@ -164,6 +168,9 @@ impl Transmitter {
             push: bells.push.clone(),
             polling,
             document: Document::default(),
+            waiting: Waiting::new(settings.poll.max_waiting),
+            traffic: Traffic::new(settings.proxies()?, &settings.limits),
+            max_batch: settings.intake.max_batch,
             stopping: CancellationToken::new(),
         };
         let max_body_bytes = settings.server.max_body_bytes;
@@ -179,6 +186,7 @@ impl Transmitter {
             state,
             settler,
             bells,
+            admission: Admission::new(settings.admission_limits(), is_health),
             max_body_bytes,
             schema: settings.database.schema.clone(),
         })
@@ -192,12 +200,7 @@ impl Transmitter {
     /// Router::new().nest("/ssf", transmitter.router()).nest("/.well-known", transmitter.router())
     /// ```
     pub fn router(&self) -> Router {
-        router(self.state.clone(), self.max_body_bytes)
-    }
-
-    /// The issuers as this process serves them, with their keys.
-    pub const fn tenants(&self) -> &Tenants {
-        &self.state.tenants
+        router(self.state.clone(), self.admission.clone(), self.max_body_bytes)
     }
 
     /// Runs the workers until the stop, and listens for what other processes and `ssf_emit` record.
@@ -281,9 +284,50 @@ pub enum OpenError {
     /// A secret for one of them cannot be had.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The proxies of the configuration cannot be read.
+    #[error("proxy.trusted {0}")]
+    Proxies(#[from] ProxiesError),
+    /// The allowed push endpoints of the configuration cannot be read.
+    #[error("push.allow {0}")]
+    Allowed(#[from] AllowedError),
+    /// HTTP clients could not be built.
+    #[error(transparent)]
+    Outgoing(#[from] OutgoingError),
     /// The configured type URI cannot be used.
     #[error("issuer.revalidate_uri cannot be used")]
     Vocabulary(#[from] ssf_common::event::VocabularyError),
+}
+
+/// What must be in the database before anything runs: the issuer's row, the short names, a key for every issuer.
+async fn first_rows(
+    settings: &Settings,
+    configured: Defaults,
+    vocabulary: &Vocabulary,
+    sealing: &SealingKey,
+    env: &Env,
+    pool: &PgPool,
+) -> Result<Issuer, OpenError> {
+    let now = env.now();
+    let mut conn = pool.acquire().await?;
+    let new_id = IssuerId::new(now, &*env.random);
+    let issuer = crate::issuer::store::ensure(&mut conn, &settings.issuer.url, new_id, now).await?;
+    name_event_types(&mut conn, vocabulary).await?;
+    for issuer in crate::issuer::store::served(&mut conn).await? {
+        let algorithm = configured.with(&issuer.own).algorithm;
+        let mut tx = conn.begin().await?;
+        ensure_active(&mut tx, &issuer, &[algorithm], sealing, env).await?;
+        tx.commit().await?;
+    }
+    Ok(issuer)
+}
+
+fn push_limits(settings: &Settings) -> PushLimits {
+    PushLimits {
+        window: settings.push.window,
+        max_in_flight: settings.push.max_in_flight,
+        max_per_host: settings.push.max_per_host,
+        lease: settings.push.lease.duration(),
+    }
 }
 
 /// All known types but the control events, which every stream may get.

@@ -7,6 +7,7 @@ mod dead_letter;
 mod emit;
 mod issuer;
 mod keys;
+mod secure;
 mod serve;
 mod stream;
 
@@ -46,7 +47,11 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the service until SIGTERM or Ctrl-C.
-    Serve,
+    Serve {
+        /// Serves TLS with a certificate for localhost by an authority made under data.dir: for development.
+        #[arg(long)]
+        dev_tls: bool,
+    },
     /// Brings the database schema up to date and ends. `serve` does it too.
     Migrate,
     /// Prints the settings in force, secrets masked.
@@ -72,15 +77,15 @@ enum Command {
 
 /// Runs one command.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let layers = Layers {
-        file: arguments.common.config,
-        overrides: arguments.common.overrides,
-        ..Layers::new("transmitter", DEFAULTS)
-    };
+    let mut overrides = arguments.common.overrides;
+    if matches!(arguments.command, Command::Serve { dev_tls: true }) {
+        overrides.push(("tls.development".to_owned(), "true".to_owned()));
+    }
+    let layers = Layers { file: arguments.common.config, overrides, ..Layers::new("transmitter", DEFAULTS) };
     let settings = Settings::load(&layers)?;
     let at = arguments.common.issuer.as_deref();
     match arguments.command {
-        Command::Serve => serve::serve(settings).await,
+        Command::Serve { .. } => serve::serve(settings).await,
         Command::Migrate => database::migrate(&settings).await,
         Command::Config => say(&effective(&settings)?),
         Command::Client(command) => client::run(&settings, at, command).await,

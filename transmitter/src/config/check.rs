@@ -56,6 +56,7 @@ impl Settings {
         if self.poll.max_events == 0 {
             return wrong("poll.max_events", "must be at least 1");
         }
+        self.check_network()?;
         if !is_identifier(&self.database.schema) {
             return wrong("database.schema", "must be a plain SQL name: lower-case letters, digits and _");
         }

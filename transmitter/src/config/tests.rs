@@ -39,6 +39,22 @@ fn a_configuration_that_cannot_work_is_refused_by_its_key() {
         (&[("streams.removal_grace", "400d")], "streams.removal_grace must be"),
         (&[("push.lease", "4s")], "push.lease must be longer than push.timeout"),
         (&[("streams.verify_every", "9s")], "streams.verify_every must be 0s"),
+        (&[("tls.certificate_file", "a.pem")], "tls.key_file and tls.certificate_file must be set together"),
+        (
+            &[("tls.certificate_file", "a.pem"), ("tls.key_file", "a.key")],
+            "issuer.url must be https where TLS is served",
+        ),
+        (&[("tls.development", "true"), ("issuer.url", "http://127.0.0.1:9000")], "issuer.url must be https where TLS"),
+        (&[("tls.client_certificates", "required")], "tls.client_certificates needs TLS"),
+        (&[("tls.development", "true"), ("tls.client_certificates", "optional")], "tls.client_ca_file is required"),
+        (&[("proxy.trusted", "[proxy.internal]")], "proxy.trusted holds something"),
+        (&[("push.allow", "[\"https://rp.example/\"]")], "push.allow holds something"),
+        (&[("push.max_per_host", "0")], "push.max_per_host must be"),
+        (&[("server.max_bytes_in_flight", "1000000")], "server.max_bytes_in_flight must be"),
+        (&[("server.max_header_bytes", "100")], "server.max_header_bytes must be"),
+        (&[("server.header_timeout", "0s")], "server.header_timeout must be more"),
+        (&[("intake.max_waiting", "10000")], "intake.max_waiting must be"),
+        (&[("poll.max_waiting", "0")], "poll.max_waiting must be"),
         (&[("tokens.lifetime", "2h")], "tokens.lifetime must be"),
         (&[("tokens.max_assertion_lifetime", "0s")], "tokens.max_assertion_lifetime must be"),
         (
@@ -78,4 +94,14 @@ fn a_configuration_that_cannot_work_is_refused_by_its_key() {
         let said = load(overrides).unwrap_err();
         assert!(said.starts_with(start), "{said}");
     }
+}
+
+#[test]
+fn tls_for_development_moves_the_usual_issuer_to_https_and_stays_development() {
+    let settings = load(&[("tls.development", "true")]).unwrap();
+    assert_eq!(settings.issuer.url.as_str(), "https://127.0.0.1:8701");
+    assert!(settings.is_development());
+    let own = load(&[("tls.development", "true"), ("issuer.url", "https://idp.localhost:9000")]).unwrap();
+    assert_eq!(own.issuer.url.as_str(), "https://idp.localhost:9000");
+    assert!(!load(&[("issuer.url", "https://idp.example")]).unwrap().is_development());
 }

@@ -16,6 +16,7 @@ mod sender;
 mod settle;
 mod signing;
 pub(crate) mod store;
+mod waiting;
 
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub use signing::{SigningDesk, Unsendable};
 use ssf_common::clock::Timestamp;
 use ssf_common::event::{EventType, Vocabulary};
 use ssf_common::uuid_id;
+pub use waiting::{Place, Waiting};
 
 uuid_id! {
     /// A delivery; as text it is the `jti` of its SET.
@@ -58,6 +60,7 @@ pub struct Taken {
     pub(crate) algorithm: String,
     pub(crate) timeline_claim: bool,
     pub(crate) endpoint_url: Option<String>,
+    pub(crate) endpoint_host: Option<String>,
     pub(crate) authorization_sealed: Option<Vec<u8>>,
     pub(crate) event_type: String,
     pub(crate) subject: serde_json::Value,

@@ -1,12 +1,12 @@
 //! From a receiver's request to a checked configuration: pure, and every refusal says what to change.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use ssf_common::jwks::Algorithm;
 use ssf_common::protocol::{CreateStream, Delivery, DeliveryMethod, StreamConfiguration, UpdateStream};
-use url::{Host, Url};
+use ssf_common::runtime::outgoing::{Guard, NotAllowed};
+use url::Url;
 
 use super::Stream;
 use crate::client::{Client, Profile};
@@ -22,8 +22,8 @@ pub struct Offer {
     pub min_verification_interval_s: u32,
     /// Seconds without activity before a stream may be paused.
     pub inactivity_timeout_s: Option<u32>,
-    /// Development: endpoints on plain http and on loopback or private addresses are accepted.
-    pub insecure_endpoints: bool,
+    /// Which push endpoints are taken.
+    pub endpoints: Guard,
 }
 
 impl Offer {
@@ -97,7 +97,7 @@ impl Wanted {
         let endpoint_url = match (method, &delivery.endpoint_url) {
             (DeliveryMethod::Poll, _) => None,
             (DeliveryMethod::Push, None) => return Err(ConfigurationError::NoEndpoint),
-            (DeliveryMethod::Push, Some(text)) => Some(check_endpoint(text, offer.insecure_endpoints)?),
+            (DeliveryMethod::Push, Some(text)) => Some(check_endpoint(text, &offer.endpoints)?),
         };
         if let Some(header) = &delivery.authorization_header {
             let text = header.expose_secret();
@@ -191,6 +191,9 @@ pub enum ConfigurationError {
     /// The address cannot be pushed to.
     #[error("delivery.endpoint_url {0}")]
     Endpoint(&'static str),
+    /// The address is none we push to.
+    #[error("delivery.endpoint_url {0}")]
+    EndpointNotAllowed(#[from] NotAllowed),
     /// The header cannot be sent.
     #[error(
         "delivery.authorization_header must be printable ASCII of at most {MAX_HEADER} bytes, and is for push only"
@@ -220,7 +223,8 @@ fn check_audience(sent: Option<&[String]>, registered: &[String]) -> Result<(), 
     if sent.is_none_or(|sent| same(sent, registered)) { Ok(()) } else { Err(ConfigurationError::Audience) }
 }
 
-fn check_endpoint(text: &str, insecure: bool) -> Result<String, ConfigurationError> {
+/// What is checked of the address as it is written; what its name resolves to is looked at with every push.
+fn check_endpoint(text: &str, guard: &Guard) -> Result<String, ConfigurationError> {
     let url: Url = text.parse().map_err(|_| ConfigurationError::Endpoint("is not a URL"))?;
     if text.len() > MAX_URL {
         return Err(ConfigurationError::Endpoint("is too long"));
@@ -228,42 +232,11 @@ fn check_endpoint(text: &str, insecure: bool) -> Result<String, ConfigurationErr
     if !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(ConfigurationError::Endpoint("must be written in the characters of a URL (RFC 3986 §2)"));
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(ConfigurationError::Endpoint("must not carry a user name or password"));
-    }
     if url.fragment().is_some() {
         return Err(ConfigurationError::Endpoint("must have no fragment"));
     }
-    match url.scheme() {
-        "https" => {}
-        "http" if insecure => {}
-        _ => return Err(ConfigurationError::Endpoint("must be an https URL")),
-    }
-    let inward = match url.host() {
-        None => return Err(ConfigurationError::Endpoint("has no host")),
-        Some(Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            name == "localhost" || name.ends_with(".localhost")
-        }
-        Some(Host::Ipv4(ip)) => is_inward(ip),
-        Some(Host::Ipv6(ip)) => ip.to_ipv4_mapped().map_or_else(
-            || {
-                ip.is_loopback()
-                    || ip.is_unspecified()
-                    || (ip.segments()[0] & 0xfe00) == 0xfc00
-                    || (ip.segments()[0] & 0xffc0) == 0xfe80
-            },
-            is_inward,
-        ),
-    };
-    if inward && !insecure {
-        return Err(ConfigurationError::Endpoint("must not be a loopback, link-local or private address"));
-    }
+    guard.check(&url)?;
     Ok(text.to_owned())
-}
-
-fn is_inward(ip: Ipv4Addr) -> bool {
-    ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified() || ip.is_broadcast()
 }
 
 fn same(one: &[String], other: &[String]) -> bool {
@@ -311,7 +284,7 @@ mod tests {
             algorithm: Algorithm::Rs256,
             min_verification_interval_s: 30,
             inactivity_timeout_s: None,
-            insecure_endpoints: false,
+            endpoints: Guard::new(Vec::new()),
         }
     }
 
@@ -359,12 +332,15 @@ mod tests {
         ];
         for endpoint in refused {
             assert!(
-                matches!(Wanted::create(&push(endpoint), &client(), &offer()), Err(ConfigurationError::Endpoint(_))),
+                matches!(
+                    Wanted::create(&push(endpoint), &client(), &offer()),
+                    Err(ConfigurationError::Endpoint(_) | ConfigurationError::EndpointNotAllowed(_))
+                ),
                 "{endpoint}"
             );
         }
         assert!(Wanted::create(&push("https://rp.example/push"), &client(), &offer()).is_ok());
-        let development = Offer { insecure_endpoints: true, ..offer() };
+        let development = Offer { endpoints: Guard::open(), ..offer() };
         assert!(Wanted::create(&push("http://127.0.0.1:8702/push"), &client(), &development).is_ok());
     }
 

@@ -264,7 +264,7 @@ impl ClientRequest {
                     Ok(Authentication::Keys(ClientKeys::Here(keys)))
                 }
                 (None, Some(uri)) => {
-                    let uri: Option<Url> = uri.parse().ok().filter(|uri| may_be_called(uri, state.insecure_endpoints));
+                    let uri: Option<Url> = uri.parse().ok().filter(|uri| may_be_called(uri, state.is_development));
                     let uri = uri.ok_or_else(|| ApiError::invalid("jwks_uri must be an https URL"))?;
                     Ok(Authentication::Keys(ClientKeys::At(uri)))
                 }

@@ -43,7 +43,7 @@ pub(crate) async fn hand_out(
             where d.id = p.id and e.event_id = d.event_id and e.recorded_at = d.recorded_at and s.id = d.stream_id
               and s.delivery_method = 'poll'
            returning d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
-                     s.timeline_claim, null::text as endpoint_url, null::bytea as authorization_sealed, d.event_type, e.subject, e.payload, e.txn, d.attempts, d.occurred_at, d.recorded_at, d.fanned_out_at,
+                     s.timeline_claim, null::text as endpoint_url, null::text as endpoint_host, null::bytea as authorization_sealed, d.event_type, e.subject, e.payload, e.txn, d.attempts, d.occurred_at, d.recorded_at, d.fanned_out_at,
                      d.first_taken_at as "first_taken_at!""#,
         stream as _,
         limit,

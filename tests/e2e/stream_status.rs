@@ -296,7 +296,8 @@ async fn a_delivery_that_a_fan_out_is_making_while_its_stream_is_disabled_is_dis
         while scene.idp.count(waiting).await == 0 {}
         fan_out.commit().await.unwrap();
     };
-    tokio::join!(scene.set("disabled"), commit);
+    let both = async { tokio::join!(scene.set("disabled"), commit) };
+    tokio::time::timeout(Duration::from_mins(1), both).await.expect("the change waits for the fan-out");
     assert_eq!(scene.history().await, [outcome("discarded", Some("stream_disabled"), 2)]);
     assert_eq!(scene.idp.count("select count(*) from delivery").await, 0);
 }

@@ -184,11 +184,11 @@ async fn a_key_that_does_not_open_is_the_trouble_of_its_issuer_only() {
         .execute(pool)
         .await
         .unwrap();
-    let refused = operator.idp.transmitter.tenants().refresh().await.unwrap_err();
+    let refused = operator.idp.transmitter.tenants.refresh().await.unwrap_err();
     assert!(matches!(refused, KeyRingError::Seal(SealError::Foreign)), "{refused}");
     operator.idp.advance(Duration::from_hours(1));
     assert_eq!(kid(&operator.next_set(&scene, "s").await), operator.states().await[0].0);
-    assert!(operator.idp.transmitter.tenants().fresh(blue.id, |_| true).await.is_none(), "and it is not signed with");
+    assert!(operator.idp.transmitter.tenants.fresh(blue.id, |_| true).await.is_none(), "and it is not signed with");
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ impl Operator {
 
     pub(crate) async fn rotate(&self) {
         while self.idp.transmitter.rotator.tick().await.unwrap() > 0 {}
-        self.idp.transmitter.tenants().refresh().await.unwrap();
+        self.idp.transmitter.tenants.refresh().await.unwrap();
     }
 
     /// The states of this issuer's keys, oldest first.

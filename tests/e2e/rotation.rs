@@ -191,7 +191,7 @@ async fn every_set_verifies_at_a_receiver_that_keeps_the_key_set_for_an_hour_dur
             actives.push(active);
         }
         rotating.drain().await;
-        rotating.transmitter.tenants().refresh().await.unwrap();
+        rotating.transmitter.tenants.refresh().await.unwrap();
         scene.check("after").await;
         scene.one.advance(Duration::from_mins(11));
     }

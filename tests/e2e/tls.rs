@@ -192,7 +192,7 @@ async fn behind_a_proxy(trusted: &str) -> Idp {
     let (actor, env) = (Actor::CommandLine("story".to_owned()), Env::system());
     let (own, url) = (OwnDefaults::default(), "https://other.example".into());
     admin::add_issuer(&idp.pool, &url, &own, Algorithm::Es256, &sealing, &actor, &env).await.unwrap();
-    idp.transmitter.refresh_issuers().await.unwrap();
+    idp.transmitter.tenants.refresh().await.unwrap();
     idp
 }
 

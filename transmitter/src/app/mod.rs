@@ -120,12 +120,8 @@ impl Transmitter {
             bells.push.clone(),
             bells.polls.clone(),
         );
-        let maintenance = Maintenance::new(
-            pool.clone(),
-            env.clone(),
-            settings.delivery.retention.duration(),
-            settings.delivery.history.duration(),
-        );
+        let (retention, history) = (settings.delivery.retention.duration(), settings.delivery.history.duration());
+        let maintenance = Maintenance::new(pool.clone(), env.clone(), retention, history);
         maintenance.tick().await?;
         let rotation = Rotation::from(&settings.keys);
         let rotator =
@@ -144,7 +140,7 @@ impl Transmitter {
         );
         let recorder =
             Recorder::new(pool.clone(), Arc::clone(&env.clock), bells.fan_out.clone(), settings.intake.max_waiting);
-        let (outside, assertions) = authorization::prepare(settings, &env)?;
+        let (outside, assertions) = authorization::prepare(settings, outgoing, &env)?;
         let state = ApiState {
             pool,
             env,

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use http::Method;
 use http::header::ACCEPT;
-use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder};
+use reqwest::RequestBuilder;
+use ssf_common::runtime::outgoing::{CallError, Client, Limits, Outgoing, OutgoingError};
 use url::Url;
 
 use crate::config::may_be_called;
 
-/// The one HTTP client of this stage. It follows no redirect, for that would carry credentials to whoever it names, and
-/// uses no proxy of the environment.
+/// The HTTP client of this stage. It follows no redirect, for that would carry credentials to whoever it names, uses no
+/// proxy of the environment, and calls nobody whom its guard does not let through.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     client: Client,
@@ -23,18 +24,18 @@ pub struct Fetcher {
 pub enum FetchError {
     /// The client could not be made.
     #[error("the HTTP client for authorization servers could not be built")]
-    Client(#[source] reqwest::Error),
+    Client(#[from] OutgoingError),
     /// The address may not be called.
     #[error("it is not at an https URL")]
     Insecure,
     /// Nobody answered in time.
     #[error("it cannot be reached")]
-    Unreachable(#[source] reqwest::Error),
+    Unreachable(#[from] CallError),
     /// Another answer than 200.
     #[error("it answered with {0}")]
     Status(http::StatusCode),
-    /// More than anybody has to say.
-    #[error("its answer is longer than {MAX_ANSWER} bytes")]
+    /// More than anybody has to say, or less than it began to.
+    #[error("its answer is longer than {MAX_ANSWER} bytes, or broke off")]
     TooLong,
     /// Not what was asked for.
     #[error("its answer is not {0}")]
@@ -49,20 +50,14 @@ pub enum FetchError {
 
 impl Fetcher {
     /// One whose calls take at most `timeout`; in development plain http on loopback may be called too.
-    pub fn new(timeout: Duration, is_development: bool) -> Result<Self, FetchError> {
-        let client = Client::builder()
-            .timeout(timeout)
-            .connect_timeout(timeout)
-            .redirect(Policy::none())
-            .no_proxy()
-            .tcp_nodelay(true)
-            .user_agent(concat!("ssf-transmitter/", env!("CARGO_PKG_VERSION")));
-        Ok(Self { client: client.build().map_err(FetchError::Client)?, is_development })
+    pub fn new(outgoing: &Outgoing, timeout: Duration, is_development: bool) -> Result<Self, FetchError> {
+        let client = outgoing.client(&Limits { timeout, idle_per_host: IDLE_PER_HOST })?;
+        Ok(Self { client, is_development })
     }
 
     /// Reads a document.
     pub(super) async fn get(&self, url: &Url) -> Result<Bytes, FetchError> {
-        self.answer(url, self.client.get(url.clone())).await
+        self.answer(self.request(Method::GET, url)?).await
     }
 
     /// Sends a form as this client (RFC 6749 §2.3.1: both halves form-encoded).
@@ -73,29 +68,26 @@ impl Fetcher {
         form: &[(&str, &str)],
     ) -> Result<Bytes, FetchError> {
         let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let request = self.client.post(url.clone()).basic_auth(encoded(client.0), Some(encoded(client.1))).form(form);
-        self.answer(url, request).await
+        let request = self.request(Method::POST, url)?;
+        self.answer(request.basic_auth(encoded(client.0), Some(encoded(client.1))).form(form)).await
     }
 
-    async fn answer(&self, url: &Url, request: RequestBuilder) -> Result<Bytes, FetchError> {
+    fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, FetchError> {
         if !may_be_called(url, self.is_development) {
             return Err(FetchError::Insecure);
         }
-        let failed = |error: reqwest::Error| FetchError::Unreachable(error.without_url());
-        let mut response = request.header(ACCEPT, "application/json").send().await.map_err(failed)?;
+        Ok(self.client.request(method, url.as_str())?)
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Bytes, FetchError> {
+        let response = Client::send(request.header(ACCEPT, "application/json")).await?;
         if response.status() != http::StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(FetchError::TooLong);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.freeze())
+        Client::body(response, MAX_ANSWER).await.map(Bytes::from).ok_or(FetchError::TooLong)
     }
 }
 
 /// Longer than any key set or metadata seen in the field.
 const MAX_ANSWER: usize = 256 * 1024;
+const IDLE_PER_HOST: usize = 4;

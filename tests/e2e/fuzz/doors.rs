@@ -1,0 +1,171 @@
+//! What takes input over HTTP, one line each: verb, path, who may, and a body that is good.
+
+use serde_json::{Value, json};
+use ssf_harness::idp::{opaque, uris};
+
+use super::world::World;
+
+/// One endpoint with its body.
+pub(super) struct Door {
+    pub(super) verb: &'static str,
+    pub(super) path: &'static str,
+    pub(super) by: Who,
+    pub(super) body: Body,
+}
+
+/// Whose credential is shown.
+#[derive(Clone, Copy)]
+pub(super) enum Who {
+    Receiver,
+    Producer,
+    Nobody,
+}
+
+/// What a good body is.
+#[derive(Clone, Copy)]
+pub(super) enum Body {
+    Json(fn(&World) -> Value),
+    Lines(fn(&World) -> Vec<Value>),
+    Form(fn(&World) -> Vec<(&'static str, String)>),
+    None,
+}
+
+const fn door(verb: &'static str, path: &'static str, by: Who, body: Body) -> Door {
+    Door { verb, path, by, body }
+}
+
+/// `{poll}`, `{push}` and `{event}` stand for a stream's and an event's id.
+pub(super) const DOORS: [Door; 14] = [
+    door("POST", "/ssf/streams", Who::Receiver, Body::Json(create)),
+    door("PATCH", "/ssf/streams", Who::Receiver, Body::Json(patch)),
+    door("PUT", "/ssf/streams", Who::Receiver, Body::Json(put)),
+    door("GET", "/ssf/streams?stream_id={push}", Who::Receiver, Body::None),
+    door("GET", "/ssf/status?stream_id={push}", Who::Receiver, Body::None),
+    door("POST", "/ssf/verify", Who::Receiver, Body::Json(verify)),
+    door("POST", "/ssf/poll/{poll}", Who::Receiver, Body::Json(poll)),
+    door("POST", "/events", Who::Producer, Body::Json(event)),
+    door("POST", "/events", Who::Producer, Body::Json(events)),
+    door("POST", "/events", Who::Producer, Body::Json(complex_event)),
+    door("POST", "/events", Who::Producer, Body::Lines(lines)),
+    door("GET", "/events/{event}", Who::Producer, Body::None),
+    door("GET", "/latency?since=2026-11-18T00:00:00Z", Who::Producer, Body::None),
+    door("POST", "/oauth2/token", Who::Nobody, Body::Form(grant)),
+];
+
+/// Paths to begin with, where nothing has a body.
+pub(super) const PATHS: [&str; 17] = [
+    "",
+    "/",
+    "/ssf/streams",
+    "/ssf/status",
+    "/ssf/verify",
+    "/ssf/subjects/add",
+    "/ssf/subjects/remove",
+    "/ssf/poll/{poll}",
+    "/ssf/poll/",
+    "/events",
+    "/events/{event}",
+    "/latency",
+    "/jwks.json",
+    "/oauth2/token",
+    "/.well-known/ssf-configuration",
+    "/.well-known/",
+    "/health/ready",
+];
+
+fn create(_: &World) -> Value {
+    json!({
+        "events_requested": uris(&["session-revoked", "revalidate"]),
+        "delivery": {"method": "urn:ietf:rfc:8935", "endpoint_url": "http://127.0.0.1:9/push", "authorization_header": "Bearer x"},
+        "description": "one more",
+        "aud": "https://rp.example",
+    })
+}
+
+fn patch(world: &World) -> Value {
+    json!({
+        "stream_id": world.push,
+        "iss": world.idp.issuer,
+        "aud": "https://rp.example",
+        "events_requested": uris(&["session-revoked"]),
+        "delivery": {"method": "urn:ietf:rfc:8935", "endpoint_url": "http://127.0.0.1:9/push"},
+        "min_verification_interval": 10,
+        "description": "another",
+    })
+}
+
+fn put(world: &World) -> Value {
+    json!({
+        "stream_id": world.push,
+        "events_requested": uris(&["session-revoked"]),
+        "delivery": {"method": "urn:ietf:rfc:8935", "endpoint_url": "http://127.0.0.1:9/push", "authorization_header": "x"},
+        "description": "another",
+    })
+}
+
+fn verify(world: &World) -> Value {
+    json!({"stream_id": world.push, "state": "a state"})
+}
+
+fn poll(_: &World) -> Value {
+    json!({
+        "maxEvents": 3,
+        "returnImmediately": true,
+        "ack": ["018f0000-0000-7000-8000-000000000000"],
+        "setErrs": {"018f0000-0000-7000-8000-000000000001": {"err": "invalid_key", "description": "unknown"}},
+    })
+}
+
+fn event(_: &World) -> Value {
+    json!({
+        "type": "credential-change",
+        "subject": {"format": "email", "email": "user@example.com"},
+        "occurred_at": "2026-11-18T00:26:00.500Z",
+        "txn": "case 7",
+        "lane": "bulk",
+        "credential_type": "password",
+        "change_type": "update",
+        "friendly_name": "the old one",
+        "initiating_entity": "admin",
+        "reason_admin": {"en": "because"},
+        "reason_user": {"de": "darum"},
+        "our_own": {"kept": [1, 2]},
+    })
+}
+
+fn complex_event(_: &World) -> Value {
+    json!({
+        "type": "session-revoked",
+        "subject": {
+            "format": "complex",
+            "user": {"format": "iss_sub", "iss": "https://idp.example", "sub": "u"},
+            "session": opaque("s"),
+            "device": {"format": "ip-addresses", "ip-addresses": ["10.0.0.1", "::1"]},
+            "tenant": {"format": "aliases", "identifiers": [
+                {"format": "uri", "uri": "https://t.example"},
+                {"format": "phone_number", "phone_number": "+12065550100"},
+                {"format": "did", "url": "did:example:1"},
+                {"format": "account", "uri": "acct:a@example.com"},
+            ]},
+        },
+        "event_timestamp": 1_794_961_560,
+    })
+}
+
+fn events(world: &World) -> Value {
+    json!([event(world), complex_event(world), {"type": "revalidate", "subject": opaque("s"),
+        "requirement": {"interaction": "reauthenticate", "max_age": 60, "acr_values": ["a"]}, "background": "suspend"}])
+}
+
+fn lines(world: &World) -> Vec<Value> {
+    vec![event(world), complex_event(world)]
+}
+
+fn grant(world: &World) -> Vec<(&'static str, String)> {
+    vec![
+        ("grant_type", "client_credentials".into()),
+        ("scope", "ssf.read ssf.manage".into()),
+        ("client_id", world.rp.client_id.clone()),
+        ("client_secret", world.rp.secret.clone()),
+    ]
+}

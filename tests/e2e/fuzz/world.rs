@@ -1,0 +1,154 @@
+//! The service that is knocked at, what is asserted of each answer, and of the service afterwards.
+
+use http::Method;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseResult, TestRunner};
+use serde_json::Value;
+use ssf_common::runtime::worker::Worker as _;
+use ssf_harness::idp::{Idp, Party};
+use ssf_harness::sink::Sink;
+use ssf_transmitter::admin::NewClient;
+
+use super::doors::{Door, Who};
+use super::json::CANARY;
+
+/// A transmitter with a receiver that has a stream of each kind, a producer, and one event.
+pub(super) struct World {
+    pub(super) idp: Idp,
+    pub(super) rp: Party,
+    pub(super) push: String,
+    producer: Party,
+    poll: String,
+    event: String,
+    http: reqwest::Client,
+}
+
+/// Runs so many cases against one service, which must work as well at the end as at the beginning.
+pub(super) fn property<S>(cases: u32, input: S, test: impl AsyncFn(&World, S::Value) -> TestCaseResult)
+where
+    S: Strategy,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let world = runtime.block_on(World::open());
+    let config = Config { cases, source_file: Some(file!()), max_shrink_iters: 2_000, ..Config::default() };
+    let tried = TestRunner::new(config).run(&input, |value| runtime.block_on(test(&world, value)));
+    if let Err(fault) = tried {
+        panic!("{fault}");
+    }
+    runtime.block_on(world.assert_works());
+}
+
+impl World {
+    pub(super) async fn open() -> Self {
+        let idp = Idp::start_with(&[("poll.wait", "5ms"), ("push.timeout", "500ms")]).await;
+        let rp = NewClient { with_token: true, max_streams: 10_000, ..NewClient::receiver("rp", "https://rp.example") };
+        let (rp, producer) = (idp.add_client(rp).await, idp.add_producer().await);
+        let poll = idp.poll_stream(&rp, &["session-revoked"]).await;
+        let push = idp.push_stream(&rp, "http://127.0.0.1:9/push", &["session-revoked"]).await;
+        let event = idp.revoke(&producer, "first").await;
+        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { idp, rp, producer, poll, push, event, http }
+    }
+
+    /// A path with ids in it.
+    pub(super) fn filled(&self, path: &str) -> String {
+        path.replace("{poll}", &self.poll).replace("{push}", &self.push).replace("{event}", &self.event)
+    }
+
+    /// Knocks at a door with this body and these headers; the answer must be without a fault.
+    pub(super) async fn knock(&self, door: &Door, body: Vec<u8>, headers: &[(&str, &str)]) -> TestCaseResult {
+        let request = self.request(door, body, headers);
+        match request.build() {
+            Ok(request) => judge(self.http.execute(request).await.unwrap()).await,
+            // not even a client would send this
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// A request at a door with this body and these headers, and the credential that belongs to it.
+    pub(super) fn request(&self, door: &Door, body: Vec<u8>, headers: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        let mut request = self.http.request(door.verb(), format!("{}{}", self.idp.base, self.filled(door.path)));
+        match door.by {
+            Who::Receiver => request = request.bearer_auth(&self.rp.token),
+            Who::Producer => request = request.bearer_auth(&self.producer.token),
+            Who::Nobody => {}
+        }
+        let usual = match door.body {
+            super::Body::Form(_) => "application/x-www-form-urlencoded",
+            super::Body::Lines(_) => "application/x-ndjson",
+            super::Body::Json(_) | super::Body::None => "application/json",
+        };
+        let given = headers.iter().any(|(name, _)| *name == "content-type");
+        for (name, value) in headers.iter().copied().chain((!given).then_some(("content-type", usual))) {
+            request = request.header(name, value);
+        }
+        request.body(body)
+    }
+
+    /// Asks for a path with a receiver's credential, or with this header instead; the answer must be without a fault.
+    pub(super) async fn ask(&self, verb: &Method, path: &str, header: Option<(&str, &str)>) -> TestCaseResult {
+        let mut request = self.http.request(verb.clone(), format!("{}{path}", self.idp.base));
+        if !header.is_some_and(|(name, _)| name == "authorization") {
+            request = request.bearer_auth(&self.rp.token);
+        }
+        if let Some((name, value)) = header {
+            request = request.header(name, value.as_bytes());
+        }
+        match request.build() {
+            Ok(request) => judge(self.http.execute(request).await.unwrap()).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// How an event stands.
+    pub(super) async fn progress(&self, event: &str) -> Value {
+        self.idp.progress(&self.producer, event).await
+    }
+
+    /// The workers tick without an error, and what is right is done: a new receiver creates a stream, and a decision is
+    /// delivered to it.
+    pub(super) async fn assert_works(&self) {
+        while self.idp.transmitter.fan_out.tick().await.unwrap() > 0 {}
+        self.idp.transmitter.push.tick().await.unwrap();
+        self.idp.transmitter.push.idle().await;
+        self.idp.transmitter.maintenance.tick().await.unwrap();
+        let (late, sink) = (self.idp.add_receiver("late").await, Sink::start().await);
+        let stream = self.idp.push_stream(&late, &sink.url, &["session-revoked"]).await;
+        let event = self.idp.revoke(&self.producer, "last").await;
+        self.idp.fan_out().await;
+        while sink.requests().is_empty() {
+            self.idp.transmitter.push.tick().await.unwrap();
+            self.idp.transmitter.push.idle().await;
+        }
+        let [request] = sink.requests().try_into().unwrap();
+        assert_eq!(request.subject(), "last", "of {stream}");
+        assert_eq!(self.idp.progress(&self.producer, &event).await["state"], "fanned_out");
+    }
+}
+
+/// A good answer, or a 4xx in JSON that says what is wrong and quotes nothing.
+async fn judge(answer: reqwest::Response) -> TestCaseResult {
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let body = answer.bytes().await.map_err(|fault| TestCaseError::fail(fault.to_string()))?;
+    let shown = String::from_utf8_lossy(&body);
+    prop_assert!(!status.is_server_error(), "{status}: {shown}");
+    prop_assert!(!status.is_redirection() && !status.is_informational(), "{status}: {shown}");
+    if status.is_success() {
+        prop_assert!(
+            body.is_empty() || serde_json::from_slice::<Value>(&body).is_ok() || !is_json(&headers),
+            "{shown}"
+        );
+        return Ok(());
+    }
+    prop_assert!(is_json(&headers), "{status} {headers:?}: {shown}");
+    let said: Value = serde_json::from_slice(&body).map_err(|_| TestCaseError::fail(format!("{status}: {shown}")))?;
+    for member in ["error", "error_description"] {
+        prop_assert!(said[member].as_str().is_some_and(|text| text.trim().len() > 3), "{status}: {shown}");
+    }
+    prop_assert!(!shown.contains(CANARY), "{status} quotes: {shown}");
+    Ok(())
+}
+
+fn is_json(headers: &http::HeaderMap) -> bool {
+    headers.get("content-type").is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
+}

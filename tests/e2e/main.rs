@@ -9,6 +9,8 @@ mod embedding;
 mod house;
 mod inbox;
 mod intake;
+mod interop_breaches;
+mod interop_cli;
 mod issuers;
 mod management;
 mod order;

@@ -1,6 +1,8 @@
 //! The commands that drive a stream by hand, at transmitters that break the specifications: each fault is told with its
 //! section and ends with 3; leniently, what peers in the field are known for is only warned of.
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use serde_json::{Value, json};
 use ssf_common::jwks::{Algorithm, SigningKey};
 use wiremock::matchers::{method, path};
@@ -8,16 +10,21 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::interop_cli::{Desk, Said};
 
+/// A command, what it is answered with and where, and how the breach is told.
+type Case<'a> = (&'a [&'a str], &'a str, &'a str, ResponseTemplate, &'a str);
+
 /// A transmitter that answers as the test says, and a desk.
 struct Odd {
     server: MockServer,
     desk: Desk,
+    /// Of the next answer: the lowest goes first.
+    priority: AtomicU8,
 }
 
 impl Odd {
     async fn start() -> Self {
         let server = MockServer::start().await;
-        let odd = Self { server, desk: Desk::new() };
+        let odd = Self { server, desk: Desk::new(), priority: AtomicU8::new(u8::MAX) };
         odd.announces(&odd.metadata()).await;
         odd
     }
@@ -58,7 +65,23 @@ impl Odd {
 
     /// Newer answers take the place of older ones.
     async fn answers(&self, verb: &str, at: &str, response: ResponseTemplate) {
-        self.server.reset_path(verb, at, response).await;
+        let priority = self.priority.fetch_sub(1, Ordering::Relaxed);
+        Mock::given(method(verb))
+            .and(path(at))
+            .respond_with(response)
+            .with_priority(priority)
+            .mount(&self.server)
+            .await;
+    }
+
+    /// Each is caught, in these words.
+    async fn breaks<'a>(&self, cases: impl IntoIterator<Item = Case<'a>>) {
+        for (command, verb, at, response, text) in cases {
+            self.answers(verb, at, response).await;
+            let said = self.run(command).await;
+            assert!(said.err.lines().any(|line| line.starts_with(&format!("breach: {text}"))), "{text}: {said:?}");
+            assert_eq!(said.code, 3, "{text}: {said:?}");
+        }
     }
 
     async fn run(&self, arguments: &[&str]) -> Said {
@@ -69,20 +92,6 @@ impl Odd {
         said
     }
 }
-
-/// Mounting is in order of arrival; here the newest must win.
-trait Newest {
-    async fn reset_path(&self, verb: &str, at: &str, response: ResponseTemplate);
-}
-
-impl Newest for MockServer {
-    async fn reset_path(&self, verb: &str, at: &str, response: ResponseTemplate) {
-        let priority = u8::MAX - u8::try_from(NEWEST.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 250).unwrap();
-        Mock::given(method(verb)).and(path(at)).respond_with(response).with_priority(priority).mount(self).await;
-    }
-}
-
-static NEWEST: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
 
 fn good(status: u16) -> ResponseTemplate {
     ResponseTemplate::new(status).insert_header("cache-control", "no-store")
@@ -116,21 +125,20 @@ async fn status_and_subjects_are_sent_as_the_framework_says() {
         ("/add", json!({"stream_id": "s-1", "subject": subject, "verified": true})),
         ("/remove", json!({"stream_id": "s-1", "subject": subject})),
     ];
-    let sent = odd.server.received_requests().await.unwrap();
+    let requests = odd.server.received_requests().await.unwrap();
     for (at, body) in expected {
-        let request = sent.iter().find(|request| request.url.path() == at).unwrap();
+        let request = requests.iter().find(|request| request.url.path() == at).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&request.body).unwrap(), body, "{at}");
         assert_eq!(request.headers["content-type"], "application/json");
     }
 }
 
+// SSF 1.0 §8.1.1
 #[tokio::test]
-async fn every_breach_ends_with_3_and_cites_its_section() {
+async fn a_configuration_that_breaks_the_framework_ends_with_3_and_the_section() {
     let odd = Odd::start().await;
     let issuer = format!("{}/", odd.server.uri());
-    let set = json!({"sets": {"b": "e30.eyJqdGkiOiJhIn0.x"}});
-    let poll = ["poll", "--return-immediately", "--endpoint-url", &odd.at("/poll")];
-    let cases: [(&[&str], &str, &str, ResponseTemplate, &str); 19] = [
+    let cases: [Case; 11] = [
         (
             &CREATE,
             "POST",
@@ -196,6 +204,17 @@ async fn every_breach_ends_with_3_and_cites_its_section() {
             good(302).insert_header("location", "https://x.example/"),
             "SSF 1.0 §8.1.1.5: the status must be 204, and is 302",
         ),
+    ];
+    odd.breaks(cases).await;
+}
+
+// SSF 1.0 §8.1.2, §8.1.3, §8.1.4; RFC 8936 §2.3
+#[tokio::test]
+async fn other_answers_that_break_a_specification_end_with_3_and_the_section() {
+    let odd = Odd::start().await;
+    let set = json!({"sets": {"b": "e30.eyJqdGkiOiJhIn0.x"}});
+    let poll = ["poll", "--return-immediately", "--endpoint-url", &odd.at("/poll")];
+    let cases: [Case; 8] = [
         (
             &PAUSE,
             "POST",
@@ -211,7 +230,13 @@ async fn every_breach_ends_with_3_and_cites_its_section() {
             "SSF 1.0 §8.1.2.2: `stream_id` is missing",
         ),
         (&ADD, "POST", "/add", good(204), "SSF 1.0 §8.1.3.2: the status must be 200, and is 204"),
-        (&REMOVE, "POST", "/remove", good(204).set_body_string("{}"), "SSF 1.0 §8.1.3.3: "),
+        (
+            &REMOVE,
+            "POST",
+            "/remove",
+            good(200).set_body_string("{}"),
+            "SSF 1.0 §8.1.3.3: the body must be empty, and is not",
+        ),
         (&VERIFY, "POST", "/verify", good(202), "SSF 1.0 §8.1.4.2: the status must be 204, and is 202"),
         (
             &poll,
@@ -235,17 +260,7 @@ async fn every_breach_ends_with_3_and_cites_its_section() {
             "RFC 8936 §2.3: a SET stands in `sets` under another name",
         ),
     ];
-    for (command, verb, at, response, text) in cases {
-        if at == "/remove" {
-            // HTTP itself gives a 204 no body: 200 it must be, to have one.
-            odd.answers(verb, at, good(200).set_body_string("{}")).await;
-        } else {
-            odd.answers(verb, at, response).await;
-        }
-        let said = odd.run(command).await;
-        assert!(said.err.lines().any(|line| line.starts_with(&format!("breach: {text}"))), "{text}: {said:?}");
-        assert_eq!(said.code, 3, "{text}: {said:?}");
-    }
+    odd.breaks(cases).await;
 }
 
 // SSF 1.0 §7.1, §7.2.3

@@ -8,7 +8,7 @@ use ssf_common::runtime::config::{Layers, effective};
 use ssf_common::runtime::{Env, telemetry};
 use ssf_receiver::config::{DEFAULTS, Settings};
 
-use super::interop::{EXIT_CODES, Interop, Poll, Stream, Subject, Tail, Verify};
+use super::interop::{EXIT_CODES, Interop, Poll, Stream, Subject, Tail, Verify, not_meant};
 use super::managed_stream::ManagedStream;
 use super::print::print;
 use super::{ask, database, serve};
@@ -71,7 +71,11 @@ enum Command {
 impl CommandLine {
     /// Does what was asked for.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let settings = self.settings.load()?;
+        let settings = match self.settings.load() {
+            // These commands have exit codes of their own.
+            Err(error) if self.command.is_by_hand() => return Ok(not_meant(&error)),
+            settings => settings?,
+        };
         telemetry::init(&settings.log)?;
         let env = Env::system();
         match self.command {
@@ -88,6 +92,13 @@ impl CommandLine {
             Command::Tail(tail) => return Ok(Interop::Tail(tail).run(&settings, env).await),
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Command {
+    /// Whether a stream is driven by hand.
+    const fn is_by_hand(&self) -> bool {
+        matches!(self, Self::Stream(_) | Self::Subject(_) | Self::Verify(_) | Self::Poll(_) | Self::Tail(_))
     }
 }
 

@@ -119,6 +119,9 @@ impl Tail {
         let Self { peer, source, way, screen, shutdown, count } = self;
         let (judge, sets, is_breach) = (OnceLock::new(), AtomicUsize::new(0), AtomicBool::new(false));
         let watch = Arc::new(Watch { peer, screen, shutdown, judge, count, sets, is_breach });
+        if watch.shutdown.is_begun() {
+            return Ok(Tailed::default());
+        }
         // The push endpoint listens before any transmitter is told of it.
         let (method, polling) = match way {
             Way::Poll(manner) => (DeliveryMethod::Poll, Some(manner)),

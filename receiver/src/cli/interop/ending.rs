@@ -10,7 +10,7 @@ pub(in crate::cli) const EXIT_CODES: &str = "\
 Exit codes:
   0  the answer is as the specifications say (warnings may have been printed)
   1  the exchange failed: no answer, or the transmitter said no
-  2  the command line cannot be meant
+  2  the command line or the settings cannot be meant
   3  the answer breaks a specification; standard error cites the section";
 
 /// How it ended.
@@ -20,6 +20,11 @@ pub(super) enum Ending {
     Failed,
     Usage,
     Breach,
+}
+
+/// The settings cannot be meant.
+pub(in crate::cli) fn not_meant(error: &anyhow::Error) -> ExitCode {
+    Ending::usage(&chain(error.as_ref())).into()
 }
 
 impl Ending {

@@ -13,7 +13,7 @@ mod subject;
 mod tail;
 
 pub(super) use command::Interop;
-pub(super) use ending::EXIT_CODES;
+pub(super) use ending::{EXIT_CODES, not_meant};
 pub(super) use stream::Stream;
 pub(super) use subject::{Poll, Subject, Verify};
 pub(super) use tail::Tail;

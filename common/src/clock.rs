@@ -110,6 +110,8 @@ impl Serialize for Timestamp {
     }
 }
 
+crate::described_as!(Timestamp, crate::schema::text(Some("date-time")));
+
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;

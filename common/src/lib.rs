@@ -1,7 +1,7 @@
 //! What both parties share: the typed world of Shared Signals and the runtime they stand on.
 //!
 //! The road inside this crate, data flowing right and imports pointing left:
-//! `clock`, `random`, `id`, `backoff`, `moment` < `subject` < `event` < `jwks` < `set` < `protocol`; beside it
+//! `schema`, `clock`, `random`, `id`, `backoff`, `moment` < `subject` < `event` < `jwks` < `set` < `protocol`; beside it
 //! `runtime` (PostgreSQL, configuration, HTTP, shutdown, telemetry, workers), which knows nothing of SETs.
 //! `ssf-transmitter` and `ssf-receiver` both stand on this crate and never see each other.
 
@@ -14,5 +14,6 @@ pub mod moment;
 pub mod protocol;
 pub mod random;
 pub mod runtime;
+pub mod schema;
 pub mod set;
 pub mod subject;

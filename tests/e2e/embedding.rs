@@ -15,6 +15,7 @@ use ssf_harness::idp::{SEALING_KEY, claims, opaque};
 use ssf_harness::processes::free_port;
 use ssf_harness::{TestCluster, binaries};
 use ssf_transmitter::admin::{self, NewClient};
+use ssf_transmitter::audit::Actor;
 use ssf_transmitter::config::Settings;
 use ssf_transmitter::keys::SealingKey;
 use ssf_transmitter::{RecordingError, Transmitter};
@@ -38,8 +39,10 @@ async fn serve(router: Router) -> String {
 
 async fn receiver(transmitter: &Transmitter) -> String {
     let new = NewClient { with_token: true, ..NewClient::receiver("rp", "https://rp.example") };
-    let added =
-        admin::add_client(transmitter.pool(), &transmitter.issuer, &new, &Env::system()).await.unwrap().unwrap();
+    let added = admin::add_client(transmitter.pool(), &transmitter.issuer, &new, &Actor::Service, &Env::system())
+        .await
+        .unwrap()
+        .unwrap();
     secrecy::ExposeSecret::expose_secret(&added.token.unwrap()).to_owned()
 }
 

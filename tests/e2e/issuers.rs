@@ -185,7 +185,8 @@ async fn an_issuer_that_another_process_added_is_served_after_a_tick_and_one_tha
 
     let entries = audit::entries(&mut root.pool.acquire().await.unwrap(), blue.row.id, 0, 10).await.unwrap();
     let actions: Vec<&str> = entries.iter().map(|entry| entry.action.as_str()).collect();
-    assert_eq!(actions, ["issuer.added", "issuer.removed"]);
+    let of_the_issuer: Vec<&str> = actions.into_iter().filter(|action| action.starts_with("issuer.")).collect();
+    assert_eq!(of_the_issuer, ["issuer.added", "issuer.removed"]);
     assert_eq!(audit::verify(blue.row.id, &[0; 32], 1, &entries), Ok(()));
     let changed = sqlx::query("update audit set action = 'nothing'").execute(&root.pool).await.unwrap_err();
     assert!(changed.to_string().contains("append-only"), "{changed}");

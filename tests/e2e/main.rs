@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on is a failed one")]
 
+mod admin_api;
+mod algorithms;
 mod crash;
 mod database_away;
+mod dead_letters;
 mod delivery;
 mod embedding;
 mod house;
@@ -12,7 +15,10 @@ mod intake;
 mod interop_breaches;
 mod interop_cli;
 mod issuers;
+mod keys;
 mod management;
+mod openapi;
+mod operator;
 mod order;
 mod orderly_stop;
 mod peer;
@@ -22,9 +28,12 @@ mod push_door;
 mod readme;
 mod receiver_commands;
 mod rollout;
+mod rotation;
 mod rp;
 mod schema;
 mod startup;
+mod subject_lists;
+mod subjects;
 mod upstream;
 mod validity;
 mod warnings;

@@ -25,6 +25,8 @@ async fn the_metadata_say_what_a_receiver_needs_and_nothing_that_is_not_there() 
         "delivery_methods_supported": ["urn:ietf:rfc:8935", "urn:ietf:rfc:8936"],
         "configuration_endpoint": "ISSUER/ssf/streams",
         "status_endpoint": "ISSUER/ssf/status",
+        "add_subject_endpoint": "ISSUER/ssf/subjects/add",
+        "remove_subject_endpoint": "ISSUER/ssf/subjects/remove",
         "verification_endpoint": "ISSUER/ssf/verify",
         "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6749"}],
         "default_subjects": "ALL",
@@ -75,6 +77,8 @@ async fn a_bad_credential_is_401_whatever_else_is_wrong() {
         (Method::GET, format!("/ssf/streams?stream_id={stream}")),
         (Method::DELETE, "/ssf/streams".to_owned()),
         (Method::GET, "/ssf/status?stream_id=none".to_owned()),
+        (Method::POST, "/ssf/subjects/add".to_owned()),
+        (Method::POST, "/ssf/subjects/remove".to_owned()),
         (Method::POST, "/ssf/verify".to_owned()),
         (Method::POST, "/ssf/poll/none".to_owned()),
         (Method::POST, "/events".to_owned()),
@@ -225,7 +229,14 @@ async fn an_issued_token_ends_with_its_time_and_a_static_one_with_its_client() {
     idp.advance(Duration::from_hours(24 * 365));
     assert_eq!(idp.get("/ssf/streams", &rp).await.status, 200);
     let env = ssf_common::runtime::Env::system();
-    let gone = ssf_transmitter::admin::remove_client(&idp.pool, &idp.transmitter.issuer, &"rp".into(), &env).await;
+    let gone = ssf_transmitter::admin::remove_client(
+        &idp.pool,
+        &idp.transmitter.issuer,
+        &"rp".into(),
+        &ssf_transmitter::audit::Actor::Service,
+        &env,
+    )
+    .await;
     assert!(gone.unwrap());
     assert_eq!(idp.get("/ssf/streams", &rp).await.status, 401);
     assert_eq!(token(&idp, &rp, "").await.status, 401);

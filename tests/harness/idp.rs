@@ -25,6 +25,7 @@ use ssf_transmitter::keys::SealingKey;
 use ssf_transmitter::{MIGRATOR, Transmitter};
 use tokio::sync::OnceCell;
 
+use crate::document::fault;
 use crate::{ScratchDatabase, TestCluster};
 
 /// A transmitter, and everything a test does to it.
@@ -163,9 +164,14 @@ impl Idp {
         self.add_client(NewClient::producer("producer")).await
     }
 
+    /// An operator of the whole service with a static token.
+    pub async fn add_operator(&self) -> Party {
+        self.add_client(NewClient::operator("operator")).await
+    }
+
     /// Any client.
     pub async fn add_client(&self, new: NewClient) -> Party {
-        let added = admin::add_client(&self.pool, &self.row, &new, &self.env).await.unwrap();
+        let added = admin::add_client(&self.pool, &self.row, &new, &Actor::Service, &self.env).await.unwrap();
         let credentials = added.expect("the name is free");
         let text =
             |secret: Option<secrecy::SecretString>| secret.map_or(String::new(), |s| s.expose_secret().to_owned());
@@ -192,14 +198,19 @@ impl Idp {
         body: impl Into<reqwest::Body>,
     ) -> Reply {
         let path = path.strip_prefix(self.issuer.as_str()).unwrap_or(path);
-        let mut request = self.http.request(verb, format!("{}{path}", self.base)).body(body);
+        let mut request = self.http.request(verb.clone(), format!("{}{path}", self.base)).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await.unwrap();
-        Reply { status, headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let reply = Reply { status, headers, body };
+        if let Some(fault) = fault(&verb, path, status, reply.header("content-type"), &reply.body) {
+            panic!("not as the OpenAPI document says: {fault}\n{}", reply.body);
+        }
+        reply
     }
 
     /// Reads as this party.

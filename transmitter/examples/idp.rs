@@ -25,6 +25,7 @@ use ssf_common::runtime::postgres::cluster::{Cluster, ClusterOptions};
 use ssf_common::runtime::shutdown::Shutdown;
 use ssf_common::runtime::{Env, http as server, telemetry};
 use ssf_transmitter::admin::{self, NewClient};
+use ssf_transmitter::audit::Actor;
 use ssf_transmitter::config::Settings;
 use ssf_transmitter::keys::SealingKey;
 use ssf_transmitter::{Decision, Transmitter};
@@ -117,7 +118,7 @@ async fn main() -> anyhow::Result<()> {
 /// A receiver to try it with, and what to type.
 async fn greet(transmitter: &Transmitter, issuer: &str, env: &Env) -> anyhow::Result<()> {
     let new = NewClient { with_token: true, ..NewClient::receiver("my-app", "https://app.example") };
-    let added = admin::add_client(transmitter.pool(), &transmitter.issuer, &new, env).await?;
+    let added = admin::add_client(transmitter.pool(), &transmitter.issuer, &new, &Actor::Service, env).await?;
     let token = added.and_then(|credentials| credentials.token).context("my-app is there already")?;
     let mut out = std::io::stdout();
     writeln!(

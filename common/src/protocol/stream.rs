@@ -1,7 +1,9 @@
-//! Streams as both parties describe them (SSF 1.0 §8.1.1, §8.1.2, §8.1.4).
+//! Streams as both parties describe them (SSF 1.0 §8.1).
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::DeliveryMethod;
 use crate::event::StreamStatus;
@@ -9,7 +11,7 @@ use crate::id::{IssuerUrl, StreamId};
 use crate::set::Audience;
 
 /// A stream's whole configuration, as the transmitter answers it (§8.1.1).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct StreamConfiguration {
     /// The transmitter's name for it.
     pub stream_id: StreamId,
@@ -39,7 +41,7 @@ pub struct StreamConfiguration {
 }
 
 /// `delivery` (§6.1, RFC 8935, RFC 8936).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Delivery {
     /// The method's URN.
     pub method: String,
@@ -48,6 +50,7 @@ pub struct Delivery {
     pub endpoint_url: Option<String>,
     /// Push: sent verbatim in `Authorization` with every SET. Never shown in logs.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "expose")]
+    #[schema(value_type = Option<String>, write_only)]
     pub authorization_header: Option<SecretString>,
 }
 
@@ -69,7 +72,7 @@ impl Delivery {
 }
 
 /// What a receiver sends to create a stream (§8.1.1.1): its own members only.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct CreateStream {
     /// The event types it wants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,7 +90,7 @@ pub struct CreateStream {
 
 /// What a receiver sends to change (PATCH, §8.1.1.3) or replace (PUT, §8.1.1.4) a stream. The transmitter's members are
 /// allowed only if they equal the present ones.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct UpdateStream {
     /// Which stream.
     pub stream_id: StreamId,
@@ -139,7 +142,7 @@ impl UpdateStream {
 }
 
 /// A stream's status (§8.1.2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatusBody {
     /// Which stream.
     pub stream_id: StreamId,
@@ -150,8 +153,31 @@ pub struct StatusBody {
     pub reason: Option<String>,
 }
 
+/// A request to add a subject to a stream (§8.1.3.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AddSubject {
+    /// Which stream.
+    pub stream_id: StreamId,
+    /// Whose events are wanted.
+    #[schema(value_type = Object)]
+    pub subject: Value,
+    /// Whether the receiver has verified the subject; absent means that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
+}
+
+/// A request to remove a subject from a stream (§8.1.3.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemoveSubject {
+    /// Which stream.
+    pub stream_id: StreamId,
+    /// Whose events are no longer wanted.
+    #[schema(value_type = Object)]
+    pub subject: Value,
+}
+
 /// A request for a verification event (§8.1.4.2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerifyRequest {
     /// Which stream.
     pub stream_id: StreamId,

@@ -10,9 +10,19 @@ use ssf_common::runtime::telemetry::chain;
 
 use crate::client::Scope;
 use crate::delivery::PollingError;
-use crate::keys::SealError;
+use crate::keys::{KeyRingError, SealError};
 use crate::outbox::{DraftError, RecordError};
 use crate::stream::ConfigurationError;
+use crate::stream::subjects::{ListError, SecretError};
+
+/// The body of every answer that is not what was asked for.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct Problem {
+    /// A code for programs.
+    error: String,
+    /// A sentence for people.
+    error_description: String,
+}
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
@@ -29,6 +39,8 @@ pub(crate) enum ApiError {
     Invalid(String),
     /// There is nothing here, or nothing of yours.
     NotFound(&'static str),
+    /// This may not be done, by whatever credential.
+    Forbidden(String),
     /// It contradicts what is there.
     Conflict(String),
     /// Too fast: come again after so many seconds.
@@ -47,10 +59,16 @@ impl ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        let unavailable = is_away(&error);
+        let unavailable = is_away(&error) || is_passing(&error);
         tracing::warn!(error = %chain(&error), "a request failed at the database");
         if unavailable { Self::Unavailable } else { Self::Internal }
     }
+}
+
+/// Whether the same statement may do later: it met another (class 40) or took too long (57014).
+fn is_passing(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("40") || code == "57014")
 }
 
 impl From<RecordError> for ApiError {
@@ -80,9 +98,41 @@ impl From<SealError> for ApiError {
     }
 }
 
+impl From<KeyRingError> for ApiError {
+    fn from(error: KeyRingError) -> Self {
+        match error {
+            KeyRingError::Database(error) => error.into(),
+            KeyRingError::Seal(_) | KeyRingError::Key(_) => {
+                tracing::error!(error = %chain(&error), "a signing key cannot be used");
+                Self::Internal
+            }
+        }
+    }
+}
+
 impl From<ConfigurationError> for ApiError {
     fn from(error: ConfigurationError) -> Self {
         Self::Invalid(error.to_string())
+    }
+}
+
+impl From<SecretError> for ApiError {
+    fn from(error: SecretError) -> Self {
+        match error {
+            SecretError::Database(error) => error.into(),
+            SecretError::Seal(error) => error.into(),
+        }
+    }
+}
+
+impl From<ListError> for ApiError {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Database(error) => error.into(),
+            ListError::TooManyKeys(_) => Self::Invalid(format!("`subject` is not valid: {error}")),
+            // §8.1.3.2, §8.1.3.3: not allowed to add or remove this subject, or in general
+            ListError::Full(_) | ListError::TooManyShapes | ListError::OwnSubject => Self::Forbidden(error.to_string()),
+        }
     }
 }
 
@@ -118,6 +168,7 @@ impl IntoResponse for ApiError {
                 (error_reply(StatusCode::FORBIDDEN, "insufficient_scope", &text), Some(challenge(&header)))
             }
             Self::Invalid(reason) => (error_reply(StatusCode::BAD_REQUEST, "invalid_request", &reason), None),
+            Self::Forbidden(reason) => (error_reply(StatusCode::FORBIDDEN, "forbidden", &reason), None),
             Self::NotFound(what) => (error_reply(StatusCode::NOT_FOUND, "not_found", what), None),
             Self::Conflict(reason) => (error_reply(StatusCode::CONFLICT, "conflict", &reason), None),
             Self::TooFast(seconds) => {

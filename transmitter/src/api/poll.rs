@@ -2,28 +2,37 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use ssf_common::id::StreamId;
-use ssf_common::protocol::{DeliveryMethod, PollRequest};
+use ssf_common::protocol::{DeliveryMethod, PollRequest, PollResponse};
 
 use super::ApiState;
 use super::auth::Caller;
-use super::error::ApiError;
+use super::error::{ApiError, Problem};
+use super::query::Named;
 use super::streams::{json_body, own};
 use crate::client::Scope;
 
+/// Fetches SETs, acknowledges and refuses (RFC 8936 §2)
+///
 /// Acknowledgements and errors take effect before SETs are selected. An empty body is an empty request.
+#[utoipa::path(post, path = "/ssf/poll/{stream_id}", tag = "delivery", operation_id = "poll", request_body = Option<PollRequest>,
+    params(("stream_id" = StreamId, Path, description = "Which stream")),
+    security(("bearer" = ["ssf.read"])),
+    responses(
+        (status = 200, description = "SETs by jti", body = PollResponse),
+        (status = 404, description = "This receiver has no such stream", body = Problem)))]
 pub(super) async fn poll(
     State(state): State<ApiState>,
     caller: Caller,
-    Path(stream_id): Path<StreamId>,
+    Named(stream_id): Named,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Read)?.client;
     let request: PollRequest = if body.is_empty() { PollRequest::default() } else { json_body(&body)? };
-    let stream = own(&state, &mut *state.pool.acquire().await?, &stream_id, &client).await?;
+    let stream = own(&state, &mut *state.pool.acquire().await?, &StreamId(stream_id), &client).await?;
     if stream.wanted.method != DeliveryMethod::Poll {
         return Err(ApiError::invalid("this stream is delivered by push"));
     }

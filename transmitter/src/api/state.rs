@@ -9,10 +9,13 @@ use ssf_common::runtime::Env;
 use ssf_common::runtime::worker::Wake;
 use tokio_util::sync::CancellationToken;
 
+use super::openapi::Document;
+use crate::admin::KeyRules;
 use crate::delivery::Polling;
 use crate::keys::SealingKey;
 use crate::outbox::Recorder;
 use crate::stream::Offer;
+use crate::stream::subjects::Subjects;
 use crate::tenant::{Tenant, Tenants};
 
 /// Everything a handler may use. Clones share it.
@@ -26,10 +29,18 @@ pub struct ApiState {
     pub tenants: Tenants,
     /// How event types are named.
     pub vocabulary: Arc<Vocabulary>,
+    /// The private claim that carries the timeline, if there is one.
+    pub timeline_claim: Option<String>,
     /// The type URIs that can be sent.
     pub events: Arc<[String]>,
+    /// Members of complex subjects that a receiver must understand.
+    pub critical_subject_members: Arc<[String]>,
+    /// The lists of subjects.
+    pub subjects: Subjects,
     /// Development: push endpoints on plain http and on loopback or private addresses are accepted.
     pub insecure_endpoints: bool,
+    /// How keys follow each other.
+    pub key_rules: KeyRules,
     /// Seals push credentials.
     pub sealing: SealingKey,
     /// How long issued tokens live.
@@ -40,6 +51,8 @@ pub struct ApiState {
     pub fan_out: Wake,
     /// Answers polls.
     pub polling: Polling,
+    /// The HTTP surface in OpenAPI, filled in by the router.
+    pub document: Document,
     /// Begins when the service stops; ends long polls.
     pub stopping: CancellationToken,
 }

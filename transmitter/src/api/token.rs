@@ -9,25 +9,40 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use ssf_common::runtime::http::error_reply;
+use utoipa::ToSchema;
 
 use super::ApiState;
-use super::error::ApiError;
+use super::error::{ApiError, Problem};
 use super::front::At;
 use crate::client::{ClientId, Digest, Scopes, store};
 
-#[derive(Deserialize)]
+/// A request for a token (RFC 6749 §4.4).
+#[derive(Deserialize, ToSchema)]
 #[expect(clippy::struct_field_names, reason = "RFC 6749 names them")]
 pub(super) struct Grant {
+    /// `client_credentials`.
     grant_type: Option<String>,
+    /// What is asked for, separated by spaces; all the client has if left out.
     scope: Option<String>,
+    /// Unless it stands in the header.
     client_id: Option<String>,
+    /// Unless it stands in the header.
+    #[schema(write_only)]
     client_secret: Option<String>,
 }
 
-/// Grants the scopes asked for that the client has; all of them if it asks for none.
+/// Grants an access token by client credentials (RFC 6749 §4.4)
+///
+/// The client shows its secret in the header (`client_secret_basic`) or in the body (`client_secret_post`). It is granted
+/// the scopes it asks for and has; all of them if it asks for none.
+#[utoipa::path(post, path = "/oauth2/token", tag = "token", operation_id = "grantToken",
+    request_body(content = Grant, content_type = "application/x-www-form-urlencoded"), security((), ("client" = [])),
+    responses(
+        (status = 200, description = "A token", body = Granted),
+        (status = 400, description = "RFC 6749 §5.2: invalid_request, unsupported_grant_type, invalid_scope", body = Problem),
+        (status = 401, description = "invalid_client", body = Problem)))]
 pub(super) async fn grant(
     State(state): State<ApiState>,
     At(tenant): At,
@@ -73,13 +88,23 @@ pub(super) async fn grant(
         Some(now.plus(state.token_lifetime)),
     );
     stored.await.map_err(ApiError::from)?;
-    let body = json!({
-        "access_token": token,
-        "token_type": "Bearer",
-        "expires_in": state.token_lifetime.as_secs(),
-        "scope": scopes.to_string(),
-    });
+    let (expires_in, scope) = (state.token_lifetime.as_secs(), scopes.to_string());
+    let body = Granted { access_token: token, token_type: "Bearer", expires_in, scope };
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+/// A granted token (RFC 6749 §5.1).
+#[derive(Serialize, ToSchema)]
+pub(super) struct Granted {
+    /// The token.
+    access_token: String,
+    /// `Bearer`.
+    #[schema(value_type = String)]
+    token_type: &'static str,
+    /// Seconds.
+    expires_in: u64,
+    /// What was granted, separated by spaces.
+    scope: String,
 }
 
 /// RFC 6749 §5.2.

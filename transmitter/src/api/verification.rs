@@ -9,14 +9,20 @@ use ssf_common::protocol::VerifyRequest;
 
 use super::ApiState;
 use super::auth::Caller;
-use super::error::ApiError;
+use super::error::{ApiError, Problem};
 use super::streams::{json_body, own};
 use crate::client::Scope;
 use crate::control::{is_fit_state, verification};
 use crate::outbox::record;
 use crate::stream::store;
 
-/// 204; 429 if the receiver is faster than the stream's `min_verification_interval`.
+/// Asks for a verification event (SSF 1.0 §8.1.4.2)
+#[utoipa::path(post, path = "/ssf/verify", tag = "streams", operation_id = "verifyStream", request_body = VerifyRequest,
+    security(("bearer" = ["ssf.manage"])),
+    responses(
+        (status = 204, description = "It will be sent"),
+        (status = 404, description = "This receiver has no such stream", body = Problem),
+        (status = 429, description = "Sooner than the stream's min_verification_interval; Retry-After says when", body = Problem)))]
 pub(super) async fn request(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Manage)?.client;
     let request: VerifyRequest = json_body(&body)?;

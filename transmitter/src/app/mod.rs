@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
+use sqlx::{Connection as _, PgPool};
 use ssf_common::event::{EventType, Vocabulary};
 use ssf_common::runtime::Env;
 use ssf_common::runtime::postgres::listen;
@@ -16,14 +16,15 @@ use ssf_common::runtime::worker::{Wake, Worker, run};
 use tokio_util::sync::CancellationToken;
 
 pub use self::embedding::{Decision, RecordingError, StartError};
-use crate::api::{ApiState, router};
+use crate::api::{ApiState, Document, router};
 use crate::config::Settings;
 use crate::delivery::{
     Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, SigningDesk,
 };
 use crate::issuer::{Defaults, Issuer, IssuerId};
-use crate::keys::{KeyRingError, SealingKey, ensure_active};
+use crate::keys::{KeyRingError, Rotation, Rotator, SealingKey, ensure_active};
 use crate::outbox::{Lane, Recorder};
+use crate::stream::subjects::Subjects;
 use crate::tenant::Tenants;
 
 /// The schema's migrations.
@@ -42,6 +43,8 @@ pub struct Transmitter {
     pub push: Arc<Push>,
     /// Keeps house.
     pub maintenance: Arc<Maintenance>,
+    /// Lets keys follow each other.
+    pub rotator: Arc<Rotator>,
     state: ApiState,
     settler: Settler,
     bells: Bells,
@@ -51,6 +54,7 @@ pub struct Transmitter {
 
 struct Bells {
     tenants: Wake,
+    rotator: Wake,
     fan_out: Wake,
     push: Wake,
     polls: Bell,
@@ -70,12 +74,21 @@ impl Transmitter {
         let configured = defaults(settings);
         for issuer in crate::issuer::store::served(&mut conn).await? {
             let algorithm = configured.with(&issuer.own).algorithm;
-            ensure_active(&mut conn, &issuer, &[algorithm], &sealing, &env).await?;
+            let mut tx = conn.begin().await?;
+            ensure_active(&mut tx, &issuer, &[algorithm], &sealing, &env).await?;
+            tx.commit().await?;
         }
         drop(conn);
-        let tenants = Tenants::open(pool.clone(), sealing.clone(), configured, settings.issuer.url.clone()).await?;
+        let (primary, clock) = (settings.issuer.url.clone(), Arc::clone(&env.clock));
+        let tenants = Tenants::open(pool.clone(), sealing.clone(), configured, primary, clock).await?;
 
-        let bells = Bells { tenants: Wake::new(), fan_out: Wake::new(), push: Wake::new(), polls: Bell::default() };
+        let bells = Bells {
+            tenants: Wake::new(),
+            rotator: Wake::new(),
+            fan_out: Wake::new(),
+            push: Wake::new(),
+            polls: Bell::default(),
+        };
         let claim = settings.timeline_claim().map(ToOwned::to_owned);
         let desk = SigningDesk::new(tenants.clone(), sealing.clone(), Arc::clone(&vocabulary), claim);
         let settler = Settler::new(pool.clone(), env.clone(), settings.push_backoff());
@@ -87,8 +100,16 @@ impl Transmitter {
         let sender = Sender::new(settings.push.timeout.duration())?;
         let push =
             Push::new(pool.clone(), env.clone(), desk.clone(), sender, settler.clone(), limits, bells.push.clone());
-        let fan_out =
-            FanOut::new(pool.clone(), env.clone(), Arc::clone(&vocabulary), bells.push.clone(), bells.polls.clone());
+        let subjects =
+            Subjects::new(sealing.clone(), settings.streams.max_subjects, settings.streams.removal_grace.duration());
+        let fan_out = FanOut::new(
+            pool.clone(),
+            env.clone(),
+            Arc::clone(&vocabulary),
+            subjects.clone(),
+            bells.push.clone(),
+            bells.polls.clone(),
+        );
         let maintenance = Maintenance::new(
             pool.clone(),
             env.clone(),
@@ -96,6 +117,9 @@ impl Transmitter {
             settings.delivery.history.duration(),
         );
         maintenance.tick().await?;
+        let rotation = Rotation::from(&settings.keys);
+        let rotator =
+            Rotator::new(pool.clone(), env.clone(), sealing.clone(), configured, rotation, bells.tenants.clone());
         let polling = Polling::new(
             pool.clone(),
             env.clone(),
@@ -110,14 +134,19 @@ impl Transmitter {
             pool,
             env,
             tenants: tenants.clone(),
+            timeline_claim: settings.timeline_claim().map(ToOwned::to_owned),
             events: offered(&vocabulary),
+            critical_subject_members: settings.issuer.critical_subject_members.as_slice().into(),
+            subjects,
             insecure_endpoints: settings.is_development(),
             vocabulary,
+            key_rules: crate::admin::KeyRules::of(settings),
             sealing,
             token_lifetime: settings.tokens.lifetime.duration(),
             recorder: Arc::new(recorder),
             fan_out: bells.fan_out.clone(),
             polling,
+            document: Document::default(),
             stopping: CancellationToken::new(),
         };
         let max_body_bytes = settings.server.max_body_bytes;
@@ -127,6 +156,7 @@ impl Transmitter {
             fan_out: Arc::new(fan_out),
             push: Arc::new(push),
             maintenance: Arc::new(maintenance),
+            rotator: Arc::new(rotator),
             state,
             settler,
             bells,
@@ -144,6 +174,11 @@ impl Transmitter {
     /// ```
     pub fn router(&self) -> Router {
         router(self.state.clone(), self.max_body_bytes)
+    }
+
+    /// The issuers as this process serves them, with their keys.
+    pub const fn tenants(&self) -> &Tenants {
+        &self.state.tenants
     }
 
     /// Runs the workers until the stop, and listens for what other processes and `ssf_emit` record.
@@ -170,6 +205,8 @@ impl Transmitter {
         });
         let maintenance = run(Arc::clone(&self.maintenance), Wake::new(), UPKEEP, shutdown.clone(), random());
         shutdown.spawn(Maintenance::NAME, maintenance);
+        let rotator = run(Arc::clone(&self.rotator), self.bells.rotator.clone(), UPKEEP, shutdown.clone(), random());
+        shutdown.spawn(Rotator::NAME, rotator);
 
         let tenants =
             run(Arc::new(self.tenants.clone()), self.bells.tenants.clone(), TENANTS_ANEW, shutdown.clone(), random());
@@ -178,6 +215,7 @@ impl Transmitter {
         let elsewhere = Wake::new();
         let channels = vec![
             ("ssf_issuer".to_owned(), self.bells.tenants.clone()),
+            ("ssf_issuer".to_owned(), self.bells.rotator.clone()),
             ("ssf_outbox".to_owned(), self.bells.fan_out.clone()),
             ("ssf_delivery".to_owned(), self.bells.push.clone()),
             ("ssf_delivery".to_owned(), elsewhere.clone()),

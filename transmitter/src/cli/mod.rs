@@ -2,8 +2,10 @@
 
 mod client;
 mod database;
+mod dead_letter;
 mod emit;
 mod issuer;
+mod keys;
 mod serve;
 mod stream;
 
@@ -51,11 +53,17 @@ enum Command {
     /// Who may call: receivers and producers.
     #[command(subcommand)]
     Client(client::Command),
+    /// SETs that were given up: looked at, sent again, discarded.
+    #[command(subcommand)]
+    DeadLetter(dead_letter::Command),
     /// Records one decision, as POST /events would.
     Emit(emit::Emit),
     /// In whose names the service speaks.
     #[command(subcommand)]
     Issuer(issuer::Command),
+    /// What SETs are signed with.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// The receivers' streams.
     #[command(subcommand)]
     Stream(stream::Command),
@@ -75,8 +83,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Migrate => database::migrate(&settings).await,
         Command::Config => say(&effective(&settings)?),
         Command::Client(command) => client::run(&settings, at, command).await,
+        Command::DeadLetter(command) => dead_letter::run(&settings, at, command).await,
         Command::Emit(emit) => emit::run(&settings, at, emit).await,
         Command::Issuer(command) => issuer::run(&settings, command).await,
+        Command::Keys(command) => keys::run(&settings, at, command).await,
         Command::Stream(command) => stream::run(&settings, at, command).await,
     }
 }

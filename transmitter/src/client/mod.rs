@@ -35,6 +35,8 @@ pub struct Client {
     pub max_streams: u32,
     /// The type URIs offered to it; `None` means all.
     pub events_supported: Option<Vec<String>>,
+    /// Whether it operates the whole service: its `ssf.admin` may add and remove issuers.
+    pub is_operator: bool,
 }
 
 /// Who calls: a client with what its token allows. Only the token check makes one.

@@ -16,6 +16,19 @@ impl Settings {
         if !self.issuer.revalidate_uri.contains(':') {
             return wrong("issuer.revalidate_uri", "must be an absolute URI");
         }
+        let is_member = |name: &String| !name.is_empty() && name != "format" && name.len() <= 255;
+        if !self.issuer.critical_subject_members.iter().all(is_member) {
+            return wrong(
+                "issuer.critical_subject_members",
+                "must be member names of complex subjects, such as \"tenant\"",
+            );
+        }
+        if self.streams.max_subjects > 1_000_000_000 {
+            return wrong("streams.max_subjects", "must be at most 1000000000");
+        }
+        if self.streams.removal_grace.duration() > Duration::from_hours(24 * 366) {
+            return wrong("streams.removal_grace", "must be at most a year");
+        }
         if self.tokens.lifetime.duration() > Duration::from_hours(1) || self.tokens.lifetime.duration().is_zero() {
             return wrong("tokens.lifetime", "must be more than 0 and at most 1h");
         }
@@ -44,7 +57,7 @@ impl Settings {
                 "is required with database.url; make one with `openssl rand -base64 32`, keep it, and set keys.sealing_key or keys.sealing_key_file",
             );
         }
-        Ok(())
+        self.check_rotation()
     }
 }
 

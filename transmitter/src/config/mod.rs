@@ -1,11 +1,13 @@
 //! Settings: `config.default.toml` says what each means; here they become types and are checked against each other.
 
 mod check;
+mod rotation;
 mod settings;
 #[cfg(test)]
 mod tests;
 
 pub use check::{SettingsError, check_issuer_url};
+pub use rotation::{KEY_SET_MAX_AGE, OUT_OF_TOUCH, SHORTEST_AHEAD};
 pub use settings::{
     Data, Database, DeliverySettings, IssuerSettings, Keys, Poll, Push, Server, Settings, Streams, TimelineSettings,
     Tokens,

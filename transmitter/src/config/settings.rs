@@ -44,11 +44,11 @@ macro_rules! sections {
 
 sections! {
     Server { listen: String, max_body_bytes: usize, grace: Span }
-    IssuerSettings { url: IssuerUrl, algorithm: Algorithm, revalidate_uri: String }
+    IssuerSettings { url: IssuerUrl, algorithm: Algorithm, revalidate_uri: String, critical_subject_members: Vec<String> }
     Database { url: Secret, schema: String, max_connections: u32 }
     Data { dir: PathBuf }
     Tokens { lifetime: Span }
-    Streams { default_subjects: DefaultSubjects, max_streams: u32, min_verification_interval: Span, inactivity_timeout: Span }
+    Streams { default_subjects: DefaultSubjects, max_streams: u32, min_verification_interval: Span, inactivity_timeout: Span, max_subjects: u32, removal_grace: Span }
     DeliverySettings { retention: Span, history: Span }
     Push { window: u32, max_in_flight: u32, timeout: Span, lease: Span, retry_first: Span, retry_ceiling: Span }
     Poll { max_events: u32, wait: Span }
@@ -65,6 +65,12 @@ pub struct Keys {
     /// The same from a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealing_key_file: Option<PathBuf>,
+    /// How long a key signs; zero: until the operator rotates.
+    pub rotate_every: Span,
+    /// How long a key is published before it signs.
+    pub publish_ahead: Span,
+    /// How long a key is published after it signed.
+    pub publish_after: Span,
 }
 
 impl Settings {

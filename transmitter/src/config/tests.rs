@@ -17,16 +17,37 @@ fn the_defaults_stand_on_their_own() {
 }
 
 #[test]
+fn keys_may_follow_each_other_as_fast_as_caches_allow_or_never_by_themselves() {
+    let fast = [
+        ("keys.rotate_every", "1h6m"),
+        ("keys.publish_ahead", "1h6m"),
+        ("keys.publish_after", "2h"),
+        ("delivery.retention", "1h"),
+    ];
+    load(&fast).unwrap();
+    load(&[("keys.rotate_every", "0s")]).unwrap();
+    assert_eq!(SHORTEST_AHEAD, std::time::Duration::from_mins(66), "as the text says");
+}
+
+#[test]
 fn a_configuration_that_cannot_work_is_refused_by_its_key() {
     let refused = [
         (&[("issuer.url", "http://idp.example")][..], "issuer.url must be https"),
         (&[("issuer.url", "https://idp.example/?x")], "issuer.url must have no query"),
+        (&[("issuer.critical_subject_members", "[\"format\"]")], "issuer.critical_subject_members must be"),
+        (&[("streams.max_subjects", "2000000000")], "streams.max_subjects must be"),
+        (&[("streams.removal_grace", "400d")], "streams.removal_grace must be"),
         (&[("push.lease", "4s")], "push.lease must be longer than push.timeout"),
         (&[("tokens.lifetime", "2h")], "tokens.lifetime must be"),
         (&[("timeline.claim", "iss")], "timeline.claim must not"),
         (&[("database.schema", "a;b")], "database.schema must be a plain SQL name"),
         (&[("database.url", "mysql://db/x")], "database.url must be a PostgreSQL URL"),
         (&[("database.url", "postgres://db/x")], "keys.sealing_key is required"),
+        (&[("keys.publish_ahead", "65m")], "keys.publish_ahead must be at least 1h6m"),
+        (&[("keys.publish_after", "7d")], "keys.publish_after must be an hour longer than delivery.retention"),
+        (&[("delivery.retention", "8d")], "keys.publish_after must be an hour longer than delivery.retention"),
+        (&[("keys.rotate_every", "23h")], "keys.rotate_every must be at least keys.publish_ahead"),
+        (&[("keys.rotate_every", "24h"), ("keys.publish_after", "11d")], "keys.rotate_every must be at least a tenth"),
     ];
     for (overrides, start) in refused {
         let said = load(overrides).unwrap_err();

@@ -25,7 +25,7 @@ pub use polling::{Polled, Polling, PollingError};
 pub use push::{Push, PushLimits};
 pub use sender::{Sender, SenderError};
 pub use settle::Settler;
-pub(crate) use signing::authorization_place;
+pub(crate) use signing::{Content, authorization_place};
 pub use signing::{SigningDesk, Unsendable};
 use ssf_common::uuid_id;
 

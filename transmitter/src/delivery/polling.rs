@@ -106,7 +106,7 @@ impl Polling {
         let settled = store::settle(&mut tx, stream, &ids, &codes, &errors, now).await?;
         if !kept.is_empty() {
             tracing::warn!(stream.id = %stream, sets = kept.len(), "the receiver refuses SETs for a reason that lies in the stream; they are kept");
-            store::postpone(&mut tx, stream, &kept, &troubles, now.plus(self.backoff.ceiling)).await?;
+            store::postpone(&mut tx, stream, &kept, &troubles, now, now.plus(self.backoff.ceiling)).await?;
         }
         tx.commit().await?;
         Ok(settled)

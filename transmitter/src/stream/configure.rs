@@ -277,6 +277,7 @@ mod tests {
             audience: vec!["https://rp.example".into()],
             max_streams: 1,
             events_supported: None,
+            is_operator: false,
         }
     }
 

@@ -1,9 +1,12 @@
 //! Streams: one receiver's wish to hear of certain events, and how (SSF 1.0 §8.1.1).
 //!
-//! What a receiver asks for is checked in `configure` (pure), kept by `store`, and shown as [`Stream`].
+//! What a receiver asks for is checked in `configure` (pure), kept by `store`, and shown as [`Stream`]. Whose events it
+//! wants is [`subjects`].
 
+pub(crate) mod algorithm;
 pub(crate) mod configure;
 pub(crate) mod store;
+pub mod subjects;
 
 pub use configure::{ConfigurationError, Offer, Wanted};
 use ssf_common::clock::Timestamp;

@@ -208,6 +208,7 @@ pub(crate) async fn configure(
 /// settles meanwhile is theirs.
 pub(crate) async fn delete(conn: &mut PgConnection, key: StreamKey, now: Timestamp) -> sqlx::Result<()> {
     discard(&mut *conn, key, "stream_deleted", now).await?;
+    super::subjects::store::list::clear(&mut *conn, key).await?;
     // Nothing can be added behind this lock. Taken only now: whoever settles holds a delivery and then wants the stream.
     sqlx::query!("select id from stream where id = $1 for update", key as _).fetch_optional(&mut *conn).await?;
     discard(&mut *conn, key, "stream_deleted", now).await?;
@@ -262,30 +263,16 @@ pub(crate) async fn take_verification(
     Ok(Err(free_at.flatten().map_or(1, |at| at.since(now).as_millis().div_ceil(1_000).try_into().unwrap_or(1))))
 }
 
-/// How delivery to a stream goes.
-pub(crate) struct Health {
-    pub(crate) key: StreamKey,
-    pub(crate) failures: i32,
-    pub(crate) trouble: Option<String>,
-    pub(crate) last_success_at: Option<Timestamp>,
-    pub(crate) waiting: i64,
-    pub(crate) oldest_decision: Option<Timestamp>,
-    pub(crate) dead_letters: i64,
-}
-
-/// The health of all streams of an issuer.
-pub(crate) async fn health(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<Health>> {
-    sqlx::query_as!(
-        Health,
-        r#"select s.id as "key: StreamKey", coalesce(h.failures, 0) as "failures!", h.trouble as "trouble?", h.last_success_at as "last_success_at?",
-                  (select count(*) from delivery d where d.stream_id = s.id) as "waiting!",
-                  (select min(d.occurred_at) from delivery d where d.stream_id = s.id) as oldest_decision,
-                  (select count(*) from dead_letter l where l.stream_id = s.id) as "dead_letters!"
-             from stream s left join stream_health h on h.stream_id = s.id where s.issuer_id = $1"#,
-        issuer as _,
-    )
-    .fetch_all(conn)
-    .await
+/// The status of this stream, if it is the issuer's.
+pub(crate) async fn status_of(
+    conn: &mut PgConnection,
+    key: StreamKey,
+    issuer: IssuerId,
+) -> sqlx::Result<Option<StreamStatus>> {
+    let status =
+        sqlx::query_scalar!("select status from stream where id = $1 and issuer_id = $2", key as _, issuer as _);
+    let status = status.fetch_optional(conn).await?;
+    Ok(status.map(|word| word.parse().expect("a CHECK allows only the three statuses")))
 }
 
 /// What fan-out must know of a stream.
@@ -295,12 +282,15 @@ pub(crate) struct Subscription {
     pub(crate) status: StreamStatus,
     pub(crate) method: DeliveryMethod,
     pub(crate) events_delivered: Vec<String>,
+    /// Whether it may not want every subject.
+    pub(crate) filters_subjects: bool,
 }
 
 /// The streams that hold or send: enabled and paused ones.
 pub(crate) async fn subscriptions(conn: &mut PgConnection, issuers: &[IssuerId]) -> sqlx::Result<Vec<Subscription>> {
     let rows = sqlx::query!(
-        r#"select id as "key: StreamKey", issuer_id as "issuer_id: IssuerId", status, delivery_method, events_delivered
+        r#"select id as "key: StreamKey", issuer_id as "issuer_id: IssuerId", status, delivery_method, events_delivered,
+                  (default_subjects = 'NONE' or subjects_excluded > 0) as "filters_subjects!"
              from stream where issuer_id = any($1) and status <> 'disabled' order by id"#,
         issuers as _,
     )
@@ -312,6 +302,7 @@ pub(crate) async fn subscriptions(conn: &mut PgConnection, issuers: &[IssuerId])
         status: row.status.parse().expect("a CHECK allows only the three statuses"),
         method: if row.delivery_method == "push" { DeliveryMethod::Push } else { DeliveryMethod::Poll },
         events_delivered: row.events_delivered,
+        filters_subjects: row.filters_subjects,
     });
     Ok(subscriptions.collect())
 }

@@ -77,12 +77,12 @@ pub(crate) async fn settle(
          ), gone as (
              delete from delivery d using done where d.id = done.id and d.stream_id = $1
              returning d.id, d.seq, d.issuer_id, d.stream_id, d.event_id, d.recorded_at, d.event_type, d.lane, d.attempts, d.occurred_at,
-                       d.fanned_out_at, d.first_taken_at, d.sent_at, done.error_code, done.error
+                       d.fanned_out_at, d.first_taken_at, d.sent_at, d.attempt_log, done.error_code, done.error
          ), buried as (
              insert into dead_letter (id, issuer_id, stream_id, event_id, event_type, subject, payload, txn, lane, attempts, error_code, error,
-                    occurred_at, recorded_at, fanned_out_at, died_at)
+                    occurred_at, recorded_at, fanned_out_at, died_at, seq, first_taken_at, attempt_log)
              select g.id, g.issuer_id, g.stream_id, g.event_id, g.event_type, e.subject, e.payload, e.txn, g.lane, g.attempts, g.error_code,
-                    coalesce(g.error, ''), g.occurred_at, g.recorded_at, g.fanned_out_at, $5
+                    coalesce(g.error, ''), g.occurred_at, g.recorded_at, g.fanned_out_at, $5, g.seq, g.first_taken_at, g.attempt_log
                from gone g join event e on e.event_id = g.event_id and e.recorded_at = g.recorded_at
               where g.error_code is not null
          )
@@ -109,15 +109,17 @@ pub(crate) async fn postpone(
     stream: StreamKey,
     ids: &[DeliveryId],
     errors: &[String],
+    now: Timestamp,
     due_at: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update delivery d set due_at = $4, last_error = p.error
+        "update delivery d set due_at = $4, last_error = p.error, attempt_log = attempt_logged(d.attempt_log, $5, p.error)
            from unnest($2::uuid[], $3::text[]) as p (id, error) where d.id = p.id and d.stream_id = $1 and d.state = 'waiting'",
         stream as _,
         ids as _,
         errors,
         due_at as _,
+        now as _,
     )
     .execute(conn)
     .await?;

@@ -3,7 +3,8 @@
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 
-/// Gives up deliveries made before `before`, at most `limit`: into the dead letters and the history. Returns how many.
+/// Gives up deliveries made (or sent again from the dead letters) before `before`, at most `limit`: into the dead letters
+/// and the history. Returns how many.
 pub(crate) async fn expire(
     conn: &mut PgConnection,
     before: Timestamp,
@@ -12,14 +13,14 @@ pub(crate) async fn expire(
 ) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "with old as (
-             select id from delivery where fanned_out_at < $1 and due_at <= $3 order by seq limit $2 for update skip locked
+             select id from delivery where coalesce(retained_since, fanned_out_at) < $1 and due_at <= $3 order by seq limit $2 for update skip locked
          ), gone as (
              delete from delivery d using old where d.id = old.id returning d.*
          ), buried as (
              insert into dead_letter (id, issuer_id, stream_id, event_id, event_type, subject, payload, txn, lane, attempts, error_code, error,
-                    occurred_at, recorded_at, fanned_out_at, died_at)
+                    occurred_at, recorded_at, fanned_out_at, died_at, seq, first_taken_at, attempt_log)
              select g.id, g.issuer_id, g.stream_id, g.event_id, g.event_type, e.subject, e.payload, e.txn, g.lane, g.attempts, 'expired',
-                    coalesce(g.last_error, 'never answered'), g.occurred_at, g.recorded_at, g.fanned_out_at, $3
+                    coalesce(g.last_error, 'never answered'), g.occurred_at, g.recorded_at, g.fanned_out_at, $3, g.seq, g.first_taken_at, g.attempt_log
                from gone g join event e on e.event_id = g.event_id and e.recorded_at = g.recorded_at
          )
          insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome, error_code,
@@ -53,6 +54,32 @@ pub(crate) async fn ensure_partitions(conn: &mut PgConnection, first: Timestamp,
         last as _,
     );
     made.fetch_one(conn).await
+}
+
+/// When the oldest event was recorded that a delivery sent again from the dead letters still needs. To be asked while
+/// partitions are locked: whoever sends again holds the lock too.
+pub(crate) async fn oldest_replayed(conn: &mut PgConnection) -> sqlx::Result<Option<Timestamp>> {
+    sqlx::query_scalar!(
+        r#"select recorded_at as "at: Timestamp" from delivery where retained_since is not null order by recorded_at limit 1"#
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Forgets events before `before` that have no partition of their own to be dropped with, and that nothing waiting needs,
+/// at most `limit`.
+pub(crate) async fn forget_stray_events(conn: &mut PgConnection, before: Timestamp, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "delete from event_rest where (event_id, recorded_at) in (
+             select e.event_id, e.recorded_at from event_rest e
+              where e.recorded_at < $1 and not exists (select from delivery d where d.event_id = e.event_id)
+              limit $2)",
+        before as _,
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// Drops the partitions of whole days before the day of `before` (UTC).

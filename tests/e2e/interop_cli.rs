@@ -186,6 +186,22 @@ async fn a_stream_is_driven_by_hand_from_its_creation_to_its_end() {
     assert!(gone.err.starts_with("error: reading the stream was answered with 404 Not Found: not_found: "), "{gone:?}");
 }
 
+// SSF 1.0 §8.1.3.2, §8.1.3.3
+#[tokio::test]
+async fn subjects_are_added_and_removed_by_hand() {
+    let bench = Bench::new().await;
+    let stream = bench.idp.poll_stream(&bench.party, &["session-revoked"]).await;
+    let of = ["--stream-id", stream.as_str()];
+    let subject = json!({"format": "email", "email": "somebody@example.com"}).to_string();
+    let added = bench.run(&[&["subject", "add", &subject], &of[..]].concat()).await;
+    assert_eq!((added.faultless(), added.err.trim()), (Value::Null, "200 OK"));
+    let removed = bench.run(&[&["subject", "remove", &subject], &of[..]].concat()).await;
+    assert_eq!((removed.faultless(), removed.err.trim()), (Value::Null, "204 No Content"));
+    let wrong = bench.run(&[&["subject", "add", r#"{"format":"email"}"#], &of[..]].concat()).await;
+    assert_eq!(wrong.code, 1);
+    assert!(wrong.err.contains("adding the subject was answered with 400 Bad Request: invalid_request: "), "{wrong:?}");
+}
+
 // SSF 1.0 §8.1.1.1: 409, and what the transmitter says, is not a breach but a no.
 #[tokio::test]
 async fn a_no_is_told_in_the_transmitters_own_words() {

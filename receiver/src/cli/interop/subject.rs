@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::Value;
 use ssf_common::id::{Jti, StreamId};
-use ssf_common::protocol::{PollRequest, SetError, StreamConfiguration, VerifyRequest};
+use ssf_common::protocol::{
+    AddSubject, DeliveryMethod, PollRequest, RemoveSubject, SetError, StreamConfiguration, VerifyRequest,
+};
 use ssf_common::set::ErrorCode;
 use ssf_receiver::interop::{Fault, check};
 
@@ -95,18 +97,21 @@ pub(in crate::cli) struct Poll {
 
 impl Subject {
     pub(super) async fn run(&self, run: &Run<'_>) -> Result<Outcome, Fault> {
-        let (which, verified, peer) = match self {
-            Self::Add(Add { which, verified, peer }) => (which, *verified, peer),
-            Self::Remove(Remove { which, peer }) => (which, None, peer),
+        let (which, peer) = match self {
+            Self::Add(Add { which, peer, .. }) | Self::Remove(Remove { which, peer }) => (which, peer),
         };
-        let mut body = json!({"stream_id": which.stream_id, "subject": object("SUBJECT", &which.subject)?});
-        if let Some(verified) = verified {
-            body["verified"] = json!(verified);
-        }
+        let subject = Value::Object(object("SUBJECT", &which.subject)?);
+        let stream_id = StreamId::from(which.stream_id.as_str());
         let mut run = run.open(peer).await?;
         let (call, check): (_, fn(&_) -> _) = match self {
-            Self::Add(_) => (run.peer.calls().add_subject(&body)?, check::add_subject),
-            Self::Remove(_) => (run.peer.calls().remove_subject(&body)?, check::remove_subject),
+            Self::Add(Add { verified, .. }) => {
+                let body = AddSubject { stream_id, subject, verified: *verified };
+                (run.peer.calls().add_subject(&body)?, check::add_subject)
+            }
+            Self::Remove(_) => {
+                let body = RemoveSubject { stream_id, subject };
+                (run.peer.calls().remove_subject(&body)?, check::remove_subject)
+            }
         };
         let answer = run.ask(&call).await?;
         run.found(check(&answer));
@@ -152,7 +157,7 @@ impl Poll {
         let answer = run.ask(&run.peer.calls().read(&stream)?).await?;
         run.found(check::read(&answer, asked(&run.peer, Some(&stream))));
         let found: StreamConfiguration = answer.json().map_err(|_| Fault::Unusable)?;
-        if found.delivery.known_method() != Some(ssf_common::protocol::DeliveryMethod::Poll) {
+        if found.delivery.known_method() != Some(DeliveryMethod::Poll) {
             return Err(Fault::Method("poll"));
         }
         found.delivery.endpoint_url.ok_or(Fault::Unusable)

@@ -429,10 +429,12 @@ async fn the_audit_log_is_read_in_order_and_says_where_somebody_tampered_with_it
             None => break,
         }
     }
-    assert_eq!(seqs, [1, 2, 3, 4, 5]);
+    let count = i64::try_from(seqs.len()).unwrap();
+    assert!(count >= 5, "one entry for each client");
+    assert_eq!(seqs, (1..=count).collect::<Vec<_>>());
     let verdict = get(&idp, "/audit/verify", &operator).await;
-    let last = get(&idp, "/audit?after=4", &operator).await["items"][0]["hash"].clone();
-    assert_eq!(verdict, json!({"intact": true, "entries": 5, "head": last}));
+    let last = get(&idp, &format!("/audit?after={}", count - 1), &operator).await["items"][0]["hash"].clone();
+    assert_eq!(verdict, json!({"intact": true, "entries": count, "head": last}));
     idp.execute("alter table audit disable trigger user; update audit set actor = 'client:somebody else' where seq = 3; alter table audit enable trigger user").await;
     let verdict = get(&idp, "/audit/verify", &operator).await;
     assert_eq!((&verdict["intact"], &verdict["broken_at"], &verdict["entries"]), (&json!(false), &json!(3), &json!(2)));

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on is a failed one")]
 
+mod access_matrix;
 mod admin_api;
 mod algorithms;
+mod authorization;
+mod client_commands;
 mod crash;
 mod database_away;
 mod dead_letters;
@@ -34,6 +37,7 @@ mod schema;
 mod startup;
 mod subject_lists;
 mod subjects;
+mod token_endpoint;
 mod upstream;
 mod validity;
 mod warnings;

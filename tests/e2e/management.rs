@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use ssf_harness::idp::{Idp, Party, Reply, uris};
 use ssf_harness::sink::Sink;
 use ssf_transmitter::admin::NewClient;
-use ssf_transmitter::client::Scopes;
+use ssf_transmitter::client::{Authentication, Scopes};
 
 #[tokio::test]
 async fn the_metadata_say_what_a_receiver_needs_and_nothing_that_is_not_there() {
@@ -86,12 +86,12 @@ async fn a_bad_credential_is_401_whatever_else_is_wrong() {
         (Method::GET, "/latency?since=garbage".to_owned()),
     ];
     for (verb, path) in calls {
-        for (header, challenge) in
-            [("Bearer wrong", "Bearer error=\"invalid_token\""), ("Basic cnA6cnA=", "Bearer"), ("Bearer ", "Bearer")]
-        {
+        let metadata = format!("resource_metadata=\"{}/.well-known/oauth-protected-resource\"", idp.issuer);
+        let (bad, none) = (format!("Bearer error=\"invalid_token\", {metadata}"), format!("Bearer {metadata}"));
+        for (header, challenge) in [("Bearer wrong", &bad), ("Basic cnA6cnA=", &none), ("Bearer ", &none)] {
             let reply = idp.send(verb.clone(), &path, &[("authorization", header)], "{ garbage \0").await;
             let said = (reply.status, reply.header("www-authenticate"), reply.header("cache-control"));
-            assert_eq!(said, (401, challenge, "no-store"), "{verb} {path} with {header}");
+            assert_eq!(said, (401, challenge.as_str(), "no-store"), "{verb} {path} with {header}");
         }
         assert_eq!(idp.send(verb.clone(), &path, &[], "{ garbage").await.status, 401, "{verb} {path}");
     }
@@ -128,8 +128,8 @@ async fn a_scope_allows_what_it_covers_and_no_more() {
         idp.post("/ssf/verify", &read, &json!({"stream_id": stream})).await,
     ];
     for reply in to_manage {
-        let challenge = "Bearer error=\"insufficient_scope\", scope=\"ssf.manage\"";
-        assert_eq!((reply.status, reply.header("www-authenticate")), (403, challenge));
+        let challenge = "Bearer error=\"insufficient_scope\", scope=\"ssf.manage\", resource_metadata=";
+        assert!(reply.status == 403 && reply.header("www-authenticate").starts_with(challenge), "{}", reply.status);
     }
     assert_eq!(idp.post("/events", &rp, &json!({})).await.status, 403);
     let producer = idp.add_producer().await;
@@ -175,10 +175,12 @@ async fn the_token_endpoint_knows_its_clients_by_header_and_by_body() {
     assert_eq!((in_header.status, in_header.header("cache-control")), (200, "no-store"));
     assert_eq!((in_header.text("token_type"), in_header.text("scope")), ("Bearer", "ssf.read ssf.manage"));
     assert_eq!(in_header.body["expires_in"], 1_800);
+    let new = NewClient { authentication: Authentication::SecretPost, ..NewClient::receiver("other", "other") };
+    let other = idp.add_client(new).await;
     let in_body = form(&[
         ("grant_type", "client_credentials"),
-        ("client_id", &rp.client_id),
-        ("client_secret", &rp.secret),
+        ("client_id", &other.client_id),
+        ("client_secret", &other.secret),
         ("scope", "ssf.read ssf.emit openid"),
     ]);
     let in_body = idp.send(Method::POST, "/oauth2/token", &[FORM], in_body).await;

@@ -5,12 +5,13 @@
 //! IdP that is itself a Rust program may hold one ([`Transmitter::start`]): `examples/idp.rs` shows it.
 //!
 //! The road, data flowing right and imports pointing left: `config` < `issuer` < `audit` < `keys` < `tenant` <
-//! `client` < `stream` < `outbox` < `control` < `timeline` < `delivery` < `admin` < `api` < `app` < `main`.
+//! `client` < `authorization` < `stream` < `outbox` < `control` < `timeline` < `delivery` < `admin` < `api` < `app` < `main`.
 
 pub mod admin;
 pub mod api;
 mod app;
 pub mod audit;
+pub mod authorization;
 pub mod client;
 pub mod config;
 pub mod control;

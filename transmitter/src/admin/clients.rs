@@ -7,7 +7,8 @@ use ssf_common::runtime::Env;
 
 use super::page::{Page, looked_for};
 use crate::audit::{self, Actor, Deed};
-use crate::client::{Client, ClientId, ClientKey, Digest, Scope, Scopes, store};
+use crate::client::authentication::store as registered;
+use crate::client::{Authentication, Client, ClientId, ClientKey, Digest, Scope, Scopes, store};
 use crate::issuer::Issuer;
 use crate::stream::algorithm;
 
@@ -29,6 +30,8 @@ pub struct NewClient {
     pub algorithm: Option<Algorithm>,
     /// Whether it operates the whole service; then it needs the scope ssf.admin.
     pub is_operator: bool,
+    /// How it shows who it is at the token endpoint.
+    pub authentication: Authentication,
     /// Whether it gets a secret for the token endpoint.
     pub with_secret: bool,
     /// Whether it gets a static token.
@@ -46,6 +49,7 @@ impl NewClient {
             events_supported: None,
             algorithm: None,
             is_operator: false,
+            authentication: Authentication::default(),
             with_secret: true,
             with_token: false,
         }
@@ -61,6 +65,7 @@ impl NewClient {
             events_supported: None,
             algorithm: None,
             is_operator: false,
+            authentication: Authentication::default(),
             with_secret: false,
             with_token: true,
         }
@@ -100,7 +105,7 @@ pub async fn add_client(
         events_supported: new.events_supported.clone(),
         is_operator: new.is_operator,
     };
-    let secret = new.with_secret.then(|| env.random.secret());
+    let secret = (new.with_secret && new.authentication.has_secret()).then(|| env.random.secret());
     let token = new.with_token.then(|| env.random.secret());
     let mut tx = pool.begin().await?;
     if !store::insert(&mut tx, &client, secret.as_deref().map(Digest::of), now).await? {
@@ -110,6 +115,9 @@ pub async fn add_client(
         algorithm::store::set_for_client(&mut tx, client.key, new.algorithm).await?;
         // whoever makes keys hears of it
         crate::issuer::store::ring(&mut tx).await?;
+    }
+    if new.authentication != Authentication::default() {
+        registered::set(&mut tx, client.key, &new.authentication, secret.as_deref().map(Digest::of)).await?;
     }
     if let Some(token) = &token {
         store::insert_token(&mut tx, Digest::of(token), client.key, &client.scopes, now, None).await?;

@@ -6,6 +6,7 @@
 
 mod audit_log;
 mod clients;
+mod credentials;
 mod dead_letters;
 mod events;
 mod issuers;
@@ -16,6 +17,7 @@ mod streams;
 
 pub use audit_log::{AuditEntry, AuditVerdict, audit_log, verify_audit_log};
 pub use clients::{Credentials, ListedClient, NewClient, add_client, find_client, list_clients, remove_client};
+pub use credentials::{CredentialError, add_token, list_tokens, revoke_token, rotate_secret, set_authentication};
 pub use dead_letters::{
     Batch, Cursor, DeadLetter, Failure, InspectedDeadLetter, NotACursor, Selection, Which, discard_dead_letters,
     inspect_dead_letter, list_dead_letters, replay_dead_letters,

@@ -35,6 +35,8 @@ pub(crate) enum ApiError {
     MisplacedToken,
     /// The token does not allow this.
     Scope(Scope),
+    /// The token is good, but its client is not registered at this issuer.
+    NotRegistered,
     /// The request is wrong, and how.
     Invalid(String),
     /// There is nothing here, or nothing of yours.
@@ -166,6 +168,11 @@ impl IntoResponse for ApiError {
                 let text = format!("the token does not have the scope {}", scope.as_str());
                 let header = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scope.as_str());
                 (error_reply(StatusCode::FORBIDDEN, "insufficient_scope", &text), Some(challenge(&header)))
+            }
+            Self::NotRegistered => {
+                let text = "the token is good, but its client is not registered at this issuer";
+                let body = error_reply(StatusCode::FORBIDDEN, "access_denied", text);
+                (body, Some(challenge("Bearer error=\"insufficient_scope\"")))
             }
             Self::Invalid(reason) => (error_reply(StatusCode::BAD_REQUEST, "invalid_request", &reason), None),
             Self::Forbidden(reason) => (error_reply(StatusCode::FORBIDDEN, "forbidden", &reason), None),

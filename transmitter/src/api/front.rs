@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OriginalUri, Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::header::HOST;
+use http::header::{HOST, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 
 use super::ApiState;
 use super::error::ApiError;
@@ -27,8 +28,13 @@ impl FromRequestParts<ApiState> for At {
 
 /// Finds the issuer and takes its path off the request's, so that every route is written as for an issuer at the root.
 /// Documents of an issuer stand between host and path (SSF 1.0 §7.2.1). A request that means no issuer goes on as it is,
-/// for the routes of the whole service.
-pub(super) async fn find_issuer(State(state): State<ApiState>, mut request: Request) -> Result<Request, Response> {
+/// for the routes of the whole service. Every refusal of a bearer token names the issuer's resource metadata (RFC 9728
+/// §5.1), for that is known only here.
+pub(super) async fn find_issuer(
+    State(state): State<ApiState>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Response> {
     // nested in another application, the path was shortened already
     let whole = request.extensions().get::<OriginalUri>().map_or_else(|| request.uri().clone(), |uri| uri.0.clone());
     let host = host_of(&whole, request.headers()).map(ToOwned::to_owned);
@@ -40,13 +46,25 @@ pub(super) async fn find_issuer(State(state): State<ApiState>, mut request: Requ
         }
         None => state.tenants.at(host.as_deref(), whole.path()).map(|(tenant, rest)| (tenant, rest.to_owned())),
     };
-    if let Some((tenant, path)) = found {
-        if let Some(uri) = with_path(&whole, &path) {
-            *request.uri_mut() = uri;
-        }
-        request.extensions_mut().insert(At(tenant));
+    let Some((tenant, path)) = found else { return Ok(next.run(request).await) };
+    if let Some(uri) = with_path(&whole, &path) {
+        *request.uri_mut() = uri;
     }
-    Ok(request)
+    request.extensions_mut().insert(At(Arc::clone(&tenant)));
+    let mut response = next.run(request).await;
+    if let Some(challenge) = response.headers_mut().get_mut(WWW_AUTHENTICATE) {
+        name_resource(challenge, &tenant);
+    }
+    Ok(response)
+}
+
+fn name_resource(challenge: &mut HeaderValue, tenant: &Tenant) {
+    let Some(said) = challenge.to_str().ok().filter(|said| said.starts_with("Bearer")) else { return };
+    let separator = if said == "Bearer" { " " } else { ", " };
+    let metadata = tenant.endpoints.well_known("oauth-protected-resource");
+    if let Ok(whole) = HeaderValue::from_str(&format!("{said}{separator}resource_metadata=\"{metadata}\"")) {
+        *challenge = whole;
+    }
 }
 
 fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
@@ -66,4 +84,4 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-const NOTHING: &str = "there is nothing at this path";
+pub(super) const NOTHING: &str = "there is nothing at this path";

@@ -1,4 +1,5 @@
-//! What anybody may read: SSF metadata (§7), authorization server metadata (RFC 8414), the public keys.
+//! What anybody may read: SSF metadata (§7), the metadata of the resource (RFC 9728) and of the authorization server (RFC
+//! 8414), the public keys.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,12 +8,14 @@ use http::header::CACHE_CONTROL;
 use serde::Serialize;
 use serde_json::{Value, json};
 use ssf_common::id::IssuerUrl;
+use ssf_common::jwks::Algorithm;
 use ssf_common::protocol::{AuthorizationScheme, DeliveryMethod, Metadata};
 use utoipa::ToSchema;
 
 use super::ApiState;
-use super::error::ApiError;
-use super::front::At;
+use super::error::{ApiError, Problem};
+use super::front::{At, NOTHING};
+use crate::client::{AuthMethod, Scope};
 use crate::config::KEY_SET_MAX_AGE;
 use crate::keys::store;
 use crate::tenant::Tenant;
@@ -52,18 +55,44 @@ fn described(state: &ApiState, tenant: &Tenant) -> impl IntoResponse + use<> {
     ([(CACHE_CONTROL, "max-age=300")], Json(metadata))
 }
 
-/// The metadata of the built-in authorization server (RFC 8414 §2)
+/// The metadata of the built-in authorization server (RFC 8414 §2), if it is switched on
 #[utoipa::path(get, path = "/.well-known/oauth-authorization-server", tag = "metadata", operation_id = "authorizationServer",
-    responses((status = 200, description = "How tokens are got", body = AuthorizationServer)))]
-pub(super) async fn oauth(At(tenant): At) -> Json<AuthorizationServer> {
-    Json(AuthorizationServer {
+    responses(
+        (status = 200, description = "How tokens are got", body = AuthorizationServer),
+        (status = 404, description = "It is switched off", body = Problem)))]
+pub(super) async fn oauth(State(state): State<ApiState>, At(tenant): At) -> Result<impl IntoResponse, ApiError> {
+    if !state.token_endpoint {
+        return Err(ApiError::NotFound(NOTHING));
+    }
+    let methods = AuthMethod::ALL.into_iter().filter(|method| *method != AuthMethod::None || state.public_clients);
+    let metadata = AuthorizationServer {
         issuer: tenant.issuer.url.clone(),
         token_endpoint: tenant.endpoints.at("/oauth2/token"),
         grant_types_supported: ["client_credentials"],
-        token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
-        scopes_supported: ["ssf.read", "ssf.manage", "ssf.emit", "ssf.admin"],
+        token_endpoint_auth_methods_supported: methods.map(AuthMethod::as_str).collect(),
+        token_endpoint_auth_signing_alg_values_supported: Algorithm::ALL,
+        scopes_supported: Scope::ALL.map(Scope::as_str),
         response_types_supported: [],
-    })
+    };
+    Ok(([(CACHE_CONTROL, "max-age=300")], Json(metadata)))
+}
+
+/// Whose tokens are good here, and how they are sent (RFC 9728 §2)
+#[utoipa::path(get, path = "/.well-known/oauth-protected-resource", tag = "metadata", operation_id = "protectedResource",
+    responses((status = 200, description = "Where to get tokens", body = ProtectedResource)))]
+pub(super) async fn resource(State(state): State<ApiState>, At(tenant): At) -> impl IntoResponse {
+    let own = state.token_endpoint.then_some(tenant.issuer.url.as_str());
+    let outside = state.outside.issuers(&tenant.issuer.url);
+    let mut servers: Vec<String> = own.into_iter().chain(outside).map(ToOwned::to_owned).collect();
+    servers.dedup();
+    let metadata = ProtectedResource {
+        resource: tenant.issuer.url.clone(),
+        // a member that would be empty is left out (§3.2)
+        authorization_servers: (!servers.is_empty()).then_some(servers),
+        scopes_supported: Scope::ALL.map(Scope::as_str),
+        bearer_methods_supported: ["header"],
+    };
+    ([(CACHE_CONTROL, "max-age=300")], Json(metadata))
 }
 
 /// Authorization server metadata (RFC 8414 §2).
@@ -78,13 +107,32 @@ pub(super) struct AuthorizationServer {
     grant_types_supported: [&'static str; 1],
     /// How a client shows who it is.
     #[schema(value_type = Vec<String>)]
-    token_endpoint_auth_methods_supported: [&'static str; 2],
+    token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// How an assertion may be signed.
+    #[schema(value_type = Vec<Algorithm>)]
+    token_endpoint_auth_signing_alg_values_supported: [Algorithm; 4],
     /// What may be asked for.
     #[schema(value_type = Vec<String>)]
     scopes_supported: [&'static str; 4],
     /// None: there is no authorization endpoint.
     #[schema(value_type = Vec<String>)]
     response_types_supported: [&'static str; 0],
+}
+
+/// Protected resource metadata (RFC 9728 §2).
+#[derive(Serialize, ToSchema)]
+pub(super) struct ProtectedResource {
+    /// The issuer.
+    resource: IssuerUrl,
+    /// Whose tokens are good here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_servers: Option<Vec<String>>,
+    /// What may be asked for.
+    #[schema(value_type = Vec<String>)]
+    scopes_supported: [&'static str; 4],
+    /// `header` only.
+    #[schema(value_type = Vec<String>)]
+    bearer_methods_supported: [&'static str; 1],
 }
 
 /// A JWK set (RFC 7517 §5).

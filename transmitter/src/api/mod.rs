@@ -5,6 +5,7 @@
 
 mod admin;
 mod auth;
+mod credentials;
 mod docs;
 mod error;
 mod events;
@@ -23,7 +24,7 @@ mod token;
 mod verification;
 
 use axum::Router;
-use axum::middleware::map_request_with_state;
+use axum::middleware::from_fn_with_state;
 pub use openapi::Document;
 use ssf_common::runtime::http::with_hygiene;
 pub use state::ApiState;
@@ -37,7 +38,7 @@ pub fn router(state: ApiState, body_limit: usize) -> Router {
     let state = ApiState { document: openapi::completed(document), ..state };
     let routes = with_hygiene(routes.with_state(state.clone()), body_limit);
     // around the router, not inside it: which route is meant is known only when the issuer is
-    Router::new().fallback_service(map_request_with_state(state, front::find_issuer).layer(routes))
+    Router::new().fallback_service(from_fn_with_state(state, front::find_issuer).layer(routes))
 }
 
 /// The HTTP surface in OpenAPI 3.1, as `/openapi.json` of an issuer at the root shows it.
@@ -51,6 +52,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(metadata::ssf))
         .routes(routes!(metadata::risc))
         .routes(routes!(metadata::oauth))
+        .routes(routes!(metadata::resource))
         .routes(routes!(metadata::jwks))
         .routes(routes!(token::grant))
         .routes(routes!(streams::create, streams::read, streams::patch, streams::put, streams::delete))

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::openapi::Document;
 use crate::admin::KeyRules;
+use crate::authorization::{Assertions, Outside};
 use crate::delivery::Polling;
 use crate::keys::SealingKey;
 use crate::outbox::Recorder;
@@ -43,6 +44,14 @@ pub struct ApiState {
     pub key_rules: KeyRules,
     /// Seals push credentials.
     pub sealing: SealingKey,
+    /// Whether there is a token endpoint of our own.
+    pub token_endpoint: bool,
+    /// Whether clients with the method `none` get tokens there.
+    pub public_clients: bool,
+    /// Judges what clients sign there.
+    pub assertions: Assertions,
+    /// Judges tokens that are not ours.
+    pub outside: Outside,
     /// How long issued tokens live.
     pub token_lifetime: Duration,
     /// Records decisions.

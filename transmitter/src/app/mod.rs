@@ -1,5 +1,6 @@
 //! The transmitter put together: from settings and a pool to a router and the workers behind it.
 
+mod authorization;
 mod embedding;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{Connection as _, PgPool};
 use ssf_common::event::{EventType, Vocabulary};
 use ssf_common::runtime::Env;
+use ssf_common::runtime::config::SecretError;
 use ssf_common::runtime::postgres::listen;
 use ssf_common::runtime::shutdown::Shutdown;
 use ssf_common::runtime::worker::{Wake, Worker, run};
@@ -17,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::embedding::{Decision, RecordingError, StartError};
 use crate::api::{ApiState, Document, router};
+use crate::authorization::FetchError;
 use crate::config::Settings;
 use crate::delivery::{
     Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, SigningDesk,
@@ -130,6 +133,7 @@ impl Transmitter {
             settings.push_backoff(),
         );
         let recorder = Recorder::new(pool.clone(), Arc::clone(&env.clock), bells.fan_out.clone());
+        let (outside, assertions) = authorization::prepare(settings, &env)?;
         let state = ApiState {
             pool,
             env,
@@ -142,6 +146,10 @@ impl Transmitter {
             vocabulary,
             key_rules: crate::admin::KeyRules::of(settings),
             sealing,
+            token_endpoint: settings.tokens.enabled,
+            public_clients: settings.tokens.allow_public_clients,
+            assertions,
+            outside,
             token_lifetime: settings.tokens.lifetime.duration(),
             recorder: Arc::new(recorder),
             fan_out: bells.fan_out.clone(),
@@ -252,6 +260,12 @@ pub enum OpenError {
     /// The HTTP client could not be built.
     #[error(transparent)]
     Sender(#[from] SenderError),
+    /// Calls to authorization servers cannot be made.
+    #[error(transparent)]
+    Authorization(#[from] FetchError),
+    /// A secret for one of them cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The configured type URI cannot be used.
     #[error("issuer.revalidate_uri cannot be used")]
     Vocabulary(#[from] ssf_common::event::VocabularyError),

@@ -1,4 +1,4 @@
-//! `client add|list|remove`.
+//! `client add|list|remove`; what it does to credentials later stands in `credential`.
 
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret as _;
@@ -10,6 +10,7 @@ use ssf_transmitter::client::{Scope, Scopes};
 use ssf_transmitter::config::Settings;
 use ssf_transmitter::issuer::Issuer;
 
+use super::credential;
 use super::database::{Database, actor};
 use super::say;
 
@@ -29,6 +30,8 @@ pub(super) enum Command {
         /// Its name.
         client_id: String,
     },
+    #[command(flatten)]
+    Credential(credential::Command),
 }
 
 #[derive(Debug, Args)]
@@ -55,9 +58,12 @@ pub(super) struct Add {
     /// nobody used before takes effect when its first key has been published for keys.publish_ahead.
     #[arg(long, value_name = "ALG", conflicts_with = "producer")]
     algorithm: Option<Algorithm>,
-    /// A static bearer token instead of a secret for the token endpoint. Producers and operators always get one.
+    /// A static bearer token instead of a secret for the token endpoint. Producers and operators get one unless they are
+    /// given --auth-method.
     #[arg(long)]
     token: bool,
+    #[command(flatten)]
+    method: credential::Method,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -82,7 +88,7 @@ async fn work(
     let issuer = database.issuer(settings, at, env).await?;
     match command {
         Command::Add(add) => {
-            let new = add.client();
+            let new = add.client(settings)?;
             let credentials = admin::add_client(&database.pool, &issuer, &new, &actor(), env).await?;
             let credentials = credentials.ok_or_else(|| {
                 anyhow::anyhow!("there is a client named {}; remove it first or choose another name", add.client_id)
@@ -127,6 +133,7 @@ async fn work(
             anyhow::ensure!(removed, "there is no client named {client_id}");
             Ok(format!("removed {client_id}: its tokens have ended and its streams are disabled"))
         }
+        Command::Credential(command) => credential::work(settings, database, &issuer, command, env).await,
     }
 }
 
@@ -143,7 +150,7 @@ async fn all(database: &Database, issuer: &Issuer) -> anyhow::Result<Vec<ListedC
 }
 
 impl Add {
-    fn client(&self) -> NewClient {
+    fn client(&self, settings: &Settings) -> anyhow::Result<NewClient> {
         let name = &self.client_id;
         let mut new = match (self.operator, self.producer) {
             (true, _) => NewClient::operator(name),
@@ -160,7 +167,13 @@ impl Add {
         if !self.scope.is_empty() {
             new.scopes = self.scope.iter().copied().collect::<Scopes>();
         }
-        new
+        if let Some(authentication) = self.method.chosen(settings)? {
+            // a producer or an operator that is given a method needs no static token
+            new.with_token = self.token;
+            new.with_secret = authentication.has_secret();
+            new.authentication = authentication;
+        }
+        Ok(new)
     }
 
     fn show(&self, issuer: &Issuer, new: &NewClient, credentials: &Credentials) -> String {

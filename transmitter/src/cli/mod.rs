@@ -1,6 +1,7 @@
 //! The command line: what each command takes, and who does it.
 
 mod client;
+mod credential;
 mod database;
 mod dead_letter;
 mod emit;

@@ -1,16 +1,23 @@
 //! Clients: receivers that manage and read their streams, producers that emit. Both are known by a bearer token.
 
+pub(crate) mod authentication;
 mod credential;
 pub(crate) mod store;
 
+pub use authentication::{
+    AuthMethod, Authentication, ClientKeys, PublicKeys, PublicKeysError, StaticToken, UnknownMethod,
+};
 pub use credential::{Digest, Scope, Scopes, UnknownScope};
 use ssf_common::{text_id, uuid_id};
 
+use crate::audit::Actor;
 use crate::issuer::IssuerId;
 
 uuid_id! {
     /// A client's row.
     ClientKey;
+    /// What an operator calls a static token by; says nothing of the token.
+    TokenId;
 }
 
 text_id! {
@@ -52,5 +59,16 @@ impl Principal {
     /// Whether it may do what `scope` covers; `ssf.manage` covers `ssf.read`.
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.allow(scope)
+    }
+
+    /// Whether it may operate the whole service: its client is an operator, and this token lets it administer.
+    pub fn is_operator(&self) -> bool {
+        self.client.is_operator && self.may(Scope::Admin)
+    }
+
+    /// Who it is in the audit log.
+    pub fn actor(&self) -> Actor {
+        let name = self.client.client_id.to_string();
+        if self.client.is_operator { Actor::Operator(name) } else { Actor::Client(name) }
     }
 }

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 use ssf_common::jwks::Algorithm;
 
-use super::{Client, ClientId, ClientKey, Digest, Principal, Scopes};
+use super::{Client, ClientId, ClientKey, Digest, Principal, Scope, Scopes};
 use crate::issuer::IssuerId;
 
 /// Adds a client. `false` if a living one has this name.
@@ -109,34 +109,6 @@ pub(crate) async fn list(
     Ok(listed.collect())
 }
 
-/// The living client of this name, if its secret has this digest.
-pub(crate) async fn authenticate(
-    conn: &mut PgConnection,
-    issuer: IssuerId,
-    client_id: &ClientId,
-    secret: Digest,
-) -> sqlx::Result<Option<Client>> {
-    let row = sqlx::query!(
-        r#"select id as "key: ClientKey", scopes, audience, max_streams, events_supported, is_operator
-             from client where issuer_id = $1 and client_id = $2 and removed_at is null and secret_digest = $3"#,
-        issuer as _,
-        client_id.as_str(),
-        secret.as_bytes(),
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|row| Client {
-        key: row.key,
-        issuer_id: issuer,
-        client_id: client_id.clone(),
-        scopes: Scopes::from_words(row.scopes.iter().map(String::as_str)),
-        audience: row.audience,
-        max_streams: u32::try_from(row.max_streams).unwrap_or(0),
-        events_supported: row.events_supported,
-        is_operator: row.is_operator,
-    }))
-}
-
 /// Keeps a token's digest; `expires_at` of `None` makes it static.
 pub(crate) async fn insert_token(
     conn: &mut PgConnection,
@@ -161,7 +133,8 @@ pub(crate) async fn insert_token(
     Ok(())
 }
 
-/// Who holds this token at this issuer, unless it ended. What the client may today limits what the token says.
+/// Who holds this token at this issuer, unless it ended. What the client may today limits what the token says; an
+/// operator of another issuer may administer here, and nothing else.
 pub(crate) async fn principal(
     conn: &mut PgConnection,
     issuer: IssuerId,
@@ -169,9 +142,11 @@ pub(crate) async fn principal(
     now: Timestamp,
 ) -> sqlx::Result<Option<Principal>> {
     let row = sqlx::query!(
-        r#"select c.id as "key: ClientKey", c.client_id, c.scopes, c.audience, c.max_streams, c.events_supported, c.is_operator, t.scopes as granted
+        r#"select c.id as "key: ClientKey", c.issuer_id as "issuer_id: IssuerId", c.client_id, c.scopes, c.audience, c.max_streams,
+                  c.events_supported, c.is_operator, t.scopes as granted
              from access_token t join client c on c.id = t.client_id
-            where t.digest = $1 and c.issuer_id = $2 and c.removed_at is null and (t.expires_at is null or t.expires_at > $3)"#,
+            where t.digest = $1 and (c.issuer_id = $2 or c.is_operator) and c.removed_at is null
+              and (t.expires_at is null or t.expires_at > $3)"#,
         token.as_bytes(),
         issuer as _,
         now as _,
@@ -180,10 +155,13 @@ pub(crate) async fn principal(
     .await?;
     Ok(row.map(|row| {
         let limit = Scopes::from_words(row.scopes.iter().map(String::as_str));
-        let scopes = Scopes::from_words(row.granted.iter().map(String::as_str)).within(&limit);
+        let mut scopes = Scopes::from_words(row.granted.iter().map(String::as_str)).within(&limit);
+        if row.issuer_id != issuer {
+            scopes = scopes.within(&Scopes::from_iter([Scope::Admin]));
+        }
         let client = Client {
             key: row.key,
-            issuer_id: issuer,
+            issuer_id: row.issuer_id,
             client_id: ClientId(row.client_id),
             scopes: limit,
             audience: row.audience,

@@ -32,6 +32,17 @@ impl Settings {
         if self.tokens.lifetime.duration() > Duration::from_hours(1) || self.tokens.lifetime.duration().is_zero() {
             return wrong("tokens.lifetime", "must be more than 0 and at most 1h");
         }
+        if self.tokens.max_assertion_lifetime.duration().is_zero() {
+            return wrong("tokens.max_assertion_lifetime", "must be more than 0");
+        }
+        if self.authorization.timeout.duration().is_zero() {
+            return wrong("authorization.timeout", "must be more than 0");
+        }
+        for server in &self.authorization.servers {
+            server
+                .check(self.is_development())
+                .map_err(|remedy| SettingsError::Value { key: "authorization.servers", remedy })?;
+        }
         if self.push.window == 0 || self.push.max_in_flight < self.push.window {
             return wrong("push.max_in_flight", "must be at least push.window, and push.window at least 1");
         }

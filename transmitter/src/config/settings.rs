@@ -11,7 +11,7 @@ use ssf_common::protocol::DefaultSubjects;
 use ssf_common::runtime::config::{Layers, Secret, Span};
 use ssf_common::runtime::telemetry::LogSettings;
 
-use super::SettingsError;
+use super::{AuthorizationServer, SettingsError};
 
 /// All settings of the transmitter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +24,7 @@ pub struct Settings {
     pub data: Data,
     pub keys: Keys,
     pub tokens: Tokens,
+    pub authorization: AuthorizationSettings,
     pub streams: Streams,
     pub delivery: DeliverySettings,
     pub push: Push,
@@ -47,7 +48,14 @@ sections! {
     IssuerSettings { url: IssuerUrl, algorithm: Algorithm, revalidate_uri: String, critical_subject_members: Vec<String> }
     Database { url: Secret, schema: String, max_connections: u32 }
     Data { dir: PathBuf }
-    Tokens { lifetime: Span }
+    Tokens { enabled: bool, lifetime: Span, allow_public_clients: bool, max_assertion_lifetime: Span }
+    AuthorizationSettings {
+        servers: Vec<AuthorizationServer>,
+        timeout: Span,
+        keys_refresh: Span,
+        keys_cooldown: Span,
+        introspection_cache: Span,
+    }
     Streams { default_subjects: DefaultSubjects, max_streams: u32, min_verification_interval: Span, inactivity_timeout: Span, max_subjects: u32, removal_grace: Span }
     DeliverySettings { retention: Span, history: Span }
     Push { window: u32, max_in_flight: u32, timeout: Span, lease: Span, retry_first: Span, retry_ceiling: Span }

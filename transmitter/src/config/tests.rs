@@ -39,6 +39,30 @@ fn a_configuration_that_cannot_work_is_refused_by_its_key() {
         (&[("streams.removal_grace", "400d")], "streams.removal_grace must be"),
         (&[("push.lease", "4s")], "push.lease must be longer than push.timeout"),
         (&[("tokens.lifetime", "2h")], "tokens.lifetime must be"),
+        (&[("tokens.max_assertion_lifetime", "0s")], "tokens.max_assertion_lifetime must be"),
+        (
+            &[("authorization.servers", r#"[{issuer="http://as.example"}]"#)],
+            "authorization.servers need an issuer that is",
+        ),
+        (
+            &[("authorization.servers", r#"[{issuer="https://a", jwks_uri="ftp://a/"}]"#)],
+            "authorization.servers need a jwks_uri",
+        ),
+        (
+            &[("authorization.servers", r#"[{issuer="https://a", algorithms=[]}]"#)],
+            "authorization.servers need at least",
+        ),
+        (
+            &[(
+                "authorization.servers",
+                r#"[{issuer="https://a", jwks_uri="https://a/", introspection_endpoint="https://a/i", client_id="c", client_secret="s"}]"#,
+            )],
+            "authorization.servers have either",
+        ),
+        (
+            &[("authorization.servers", r#"[{issuer="https://a", introspection_endpoint="https://a/i"}]"#)],
+            "authorization.servers that are asked",
+        ),
         (&[("timeline.claim", "iss")], "timeline.claim must not"),
         (&[("database.schema", "a;b")], "database.schema must be a plain SQL name"),
         (&[("database.url", "mysql://db/x")], "database.url must be a PostgreSQL URL"),

@@ -42,6 +42,7 @@ impl Worker for Maintenance {
         tx.commit().await?;
         let mut conn = self.pool.acquire().await?;
         crate::client::store::forget_expired_tokens(&mut conn, now.minus(A_DAY)).await?;
+        crate::client::authentication::store::forget_assertions(&mut conn, now).await?;
         crate::outbox::store::forget_keys(&mut conn, now.minus(A_DAY)).await?;
         let tidied = crate::stream::subjects::tidy(&self.pool, now).await?;
         let expired = store::expire(&mut conn, now.minus(self.retention), EXPIRED_AT_ONCE, now).await?;

@@ -6,9 +6,11 @@ use axum::response::Response;
 use http::StatusCode;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use ssf_common::clock::Timestamp;
 use ssf_common::id::IssuerUrl;
 use ssf_common::jwks::Algorithm;
+use url::Url;
 use utoipa::ToSchema;
 
 use super::query::{PageQuery, fit};
@@ -17,7 +19,8 @@ use crate::admin::{self, ListedClient, NewClient, Page};
 use crate::api::error::Problem;
 use crate::api::query::{Named, Params};
 use crate::api::streams::json_body;
-use crate::client::{ClientId, Scope, Scopes};
+use crate::client::{AuthMethod, Authentication, ClientId, ClientKeys, PublicKeys, Scope, Scopes};
+use crate::config::may_be_called;
 
 /// A client without its credentials.
 #[derive(Serialize, ToSchema)]
@@ -67,6 +70,14 @@ pub(super) struct ClientRequest {
     /// Whether it operates the whole service; only an operator may add one.
     #[serde(default)]
     operator: bool,
+    /// How it shows who it is at the token endpoint: `client_secret_basic` (if left out), `client_secret_post`,
+    /// `private_key_jwt`, or `none` where that is allowed.
+    auth_method: Option<String>,
+    /// `private_key_jwt`: its public keys, a JWK set.
+    #[schema(value_type = Option<Object>)]
+    jwks: Option<Value>,
+    /// `private_key_jwt`: where it publishes them.
+    jwks_uri: Option<String>,
     /// Whether it gets a secret for the token endpoint; if left out, unless it gets a token.
     secret: Option<bool>,
     /// Whether it gets a static token.
@@ -200,8 +211,9 @@ impl ClientRequest {
         if self.events_supported.iter().flatten().any(|event| !state.events.contains(event)) {
             return Err(ApiError::invalid("each of events_supported must be the URI of a type that can be sent"));
         }
-        let with_secret = self.secret.unwrap_or(!self.token);
-        if !with_secret && !self.token {
+        let authentication = self.authentication(state)?;
+        let with_secret = authentication.has_secret() && self.secret.unwrap_or(!self.token);
+        if authentication.has_secret() && !with_secret && !self.token {
             return Err(ApiError::invalid("a client needs a secret or a token"));
         }
         Ok(NewClient {
@@ -212,9 +224,43 @@ impl ClientRequest {
             events_supported: self.events_supported,
             algorithm: self.algorithm,
             is_operator: self.operator,
+            authentication,
             with_secret,
             with_token: self.token,
         })
+    }
+}
+
+impl ClientRequest {
+    /// The one method of the token endpoint.
+    fn authentication(&self, state: &ApiState) -> Result<Authentication, ApiError> {
+        let method = self.auth_method.as_deref().unwrap_or_default();
+        let method = if method.is_empty() { Ok(AuthMethod::default()) } else { method.parse() };
+        let method: AuthMethod = method.map_err(|error| ApiError::Invalid(format!("auth_method: {error}")))?;
+        if method != AuthMethod::PrivateKeyJwt && (self.jwks.is_some() || self.jwks_uri.is_some()) {
+            return Err(ApiError::invalid("jwks and jwks_uri are for private_key_jwt only"));
+        }
+        match method {
+            AuthMethod::SecretBasic => Ok(Authentication::SecretBasic),
+            AuthMethod::SecretPost => Ok(Authentication::SecretPost),
+            AuthMethod::None if state.public_clients => Ok(Authentication::Public),
+            AuthMethod::None => {
+                Err(ApiError::invalid("auth_method none is not allowed here (tokens.allow_public_clients)"))
+            }
+            AuthMethod::PrivateKeyJwt => match (&self.jwks, &self.jwks_uri) {
+                (Some(keys), None) => {
+                    let keys = PublicKeys::parse(keys.to_string().as_bytes());
+                    let keys = keys.map_err(|error| ApiError::Invalid(format!("jwks: {error}")))?;
+                    Ok(Authentication::Keys(ClientKeys::Here(keys)))
+                }
+                (None, Some(uri)) => {
+                    let uri: Option<Url> = uri.parse().ok().filter(|uri| may_be_called(uri, state.insecure_endpoints));
+                    let uri = uri.ok_or_else(|| ApiError::invalid("jwks_uri must be an https URL"))?;
+                    Ok(Authentication::Keys(ClientKeys::At(uri)))
+                }
+                _ => Err(ApiError::invalid("private_key_jwt needs either jwks or jwks_uri")),
+            },
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use ssf_common::random::{Random, SystemRandom};
 use ssf_harness::binaries;
 use ssf_harness::idp::{Idp, Party, uris};
 use ssf_harness::processes::free_port;
+use ssf_transmitter::admin::NewClient;
+use ssf_transmitter::client::Authentication;
 use tokio::process::{Child, Command};
 
 /// A directory to run the program in, which goes with the story.
@@ -93,10 +95,17 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::with(Authentication::SecretBasic).await
+    }
+
+    /// Its receiver is registered with this method.
+    async fn with(authentication: Authentication) -> Self {
         let idp = Idp::start().await;
         // The program has the wall clock.
         idp.advance(SystemClock.now().since(idp.clock.now()));
-        let (party, producer) = (idp.add_receiver("rp-1").await, idp.add_producer().await);
+        let receiver = NewClient::receiver("rp-1", "https://rp-1.example");
+        let party = idp.add_client(NewClient { with_token: true, authentication, ..receiver }).await;
+        let producer = idp.add_producer().await;
         Self { idp, party, producer, desk: Desk::new() }
     }
 
@@ -265,7 +274,7 @@ async fn a_trace_shows_every_exchange_and_no_credential() {
 // RFC 6749 §2.3.1
 #[tokio::test]
 async fn a_secret_may_be_shown_in_the_form_and_is_masked_there() {
-    let bench = Bench::new().await;
+    let bench = Bench::with(Authentication::SecretPost).await;
     let listed = bench.run(&["stream", "list", "--client-auth", "post", "--trace"]).await;
     assert_eq!((listed.code, listed.json()), (0, json!([])), "{listed:?}");
     assert!(listed.err.contains("&client_id=rp-1&client_secret=***"), "{listed:?}");
@@ -274,7 +283,7 @@ async fn a_secret_may_be_shown_in_the_form_and_is_masked_there() {
 
 #[tokio::test]
 async fn an_upstream_of_the_settings_is_driven_without_its_database() {
-    let bench = Bench::new().await;
+    let bench = Bench::with(Authentication::SecretPost).await;
     let secret = bench.desk.secret("client.secret", &bench.party.secret);
     let settings = format!(
         "[database]\nurl = \"postgres://nobody@127.0.0.1:1/nowhere\"\n[privacy]\nsubject_key = \"{}\"\n\

@@ -13,8 +13,9 @@ use ssf_receiver::upstream::call::Call;
 use super::super::print::print_json;
 use super::ending::{Ending, say};
 use super::peer::PeerArgs;
+use super::poll::{Poll, Verify};
 use super::stream::Stream;
-use super::subject::{Poll, Subject, Verify};
+use super::subject::Subject;
 use super::tail::Tail;
 
 /// A command that drives a stream by hand.

@@ -7,6 +7,7 @@ mod body;
 mod command;
 mod ending;
 mod peer;
+mod poll;
 mod screen;
 mod stream;
 mod subject;
@@ -14,6 +15,7 @@ mod tail;
 
 pub(super) use command::Interop;
 pub(super) use ending::{EXIT_CODES, not_meant};
+pub(super) use poll::{Poll, Verify};
 pub(super) use stream::Stream;
-pub(super) use subject::{Poll, Subject, Verify};
+pub(super) use subject::Subject;
 pub(super) use tail::Tail;

@@ -415,61 +415,6 @@ async fn a_stream_can_be_deleted_in_any_status_and_is_gone() {
 }
 
 #[tokio::test]
-async fn a_verification_echoes_its_state_and_is_limited_per_stream() {
-    let idp = Idp::start().await;
-    let rp = idp.add_client(NewClient { max_streams: 2, with_token: true, ..NewClient::receiver("rp", "rp") }).await;
-    let (one, two) = (idp.poll_stream(&rp, &[]).await, idp.poll_stream(&rp, &["revalidate"]).await);
-    let verify = |stream: &str, state: Value| {
-        let body = json!({"stream_id": stream, "state": state});
-        let (idp, rp) = (&idp, &rp);
-        async move { idp.post("/ssf/verify", rp, &body).await }
-    };
-    assert_eq!(verify(&one, json!("s1")).await.status, 204);
-    let too_fast = verify(&one, json!("s2")).await;
-    assert_eq!((too_fast.status, too_fast.header("retry-after")), (429, "10"));
-    assert_eq!(verify(&two, Value::Null).await.status, 204, "another stream has its own interval");
-    idp.advance(Duration::from_millis(9_500));
-    let too_fast = verify(&one, json!("s3")).await;
-    assert_eq!((too_fast.status, too_fast.header("retry-after")), (429, "1"));
-    idp.advance(Duration::from_millis(500));
-    assert_eq!(verify(&one, json!("s4")).await.status, 204);
-    idp.fan_out().await;
-    assert_eq!(verified_states(&idp, &rp, &one).await, [json!({"state": "s1"})], "one after the other");
-    assert_eq!(verified_states(&idp, &rp, &one).await, [json!({"state": "s4"})]);
-    assert_eq!(verified_states(&idp, &rp, &two).await, [json!({})], "who gives no state gets none");
-    assert_eq!(verify(&two, json!("x".repeat(1_025))).await.status, 400);
-}
-
-/// The verification events that a poll hands out, acknowledged.
-async fn verified_states(idp: &Idp, rp: &Party, stream: &str) -> Vec<Value> {
-    let polled = idp.poll(rp, stream, &json!({})).await;
-    let mut states = Vec::new();
-    for (jti, set) in polled.body["sets"].as_object().unwrap() {
-        let set = idp.verify(set.as_str().unwrap(), rp).await;
-        assert_eq!(set.event.event_type.name(), "verification");
-        assert_eq!(set.sub_id.to_value(), json!({"format": "opaque", "id": stream}));
-        states.push(set.event.to_payload());
-        idp.poll(rp, stream, &json!({"ack": [jti], "maxEvents": 0})).await;
-    }
-    states
-}
-
-#[tokio::test]
-async fn no_verification_is_sent_while_a_stream_is_paused_or_disabled() {
-    let idp = Idp::start().await;
-    let rp = idp.add_receiver("rp").await;
-    let stream = idp.poll_stream(&rp, &[]).await;
-    for status in ["paused", "disabled"] {
-        sqlx::query("update stream set status = $1").bind(status).execute(&idp.pool).await.unwrap();
-        idp.advance(Duration::from_secs(10));
-        assert_eq!(idp.post("/ssf/verify", &rp, &json!({"stream_id": stream, "state": "s"})).await.status, 204);
-        idp.fan_out().await;
-    }
-    idp.execute("update stream set status = 'enabled'").await;
-    assert_eq!(idp.poll(&rp, &stream, &json!({})).await.body, json!({"sets": {}}));
-}
-
-#[tokio::test]
 async fn no_secret_stands_in_the_database_as_it_is() {
     let idp = Idp::start_with(&[("issuer.algorithm", "RS256")]).await;
     let (rp, producer) = (idp.add_receiver("rp").await, idp.add_producer().await);

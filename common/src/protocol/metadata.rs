@@ -89,13 +89,17 @@ impl DeliveryMethod {
         }
     }
 
+    /// The URI that old RISC peers know it by.
+    pub const fn legacy_uri(self) -> &'static str {
+        match self {
+            Self::Push => "https://schemas.openid.net/secevent/risc/delivery-method/push",
+            Self::Poll => "https://schemas.openid.net/secevent/risc/delivery-method/poll",
+        }
+    }
+
     /// From its URN, or from one of the URIs of old RISC peers.
     pub fn from_urn(urn: &str) -> Option<Self> {
-        match urn {
-            "urn:ietf:rfc:8935" | "https://schemas.openid.net/secevent/risc/delivery-method/push" => Some(Self::Push),
-            "urn:ietf:rfc:8936" | "https://schemas.openid.net/secevent/risc/delivery-method/poll" => Some(Self::Poll),
-            _ => None,
-        }
+        [Self::Push, Self::Poll].into_iter().find(|method| urn == method.urn() || urn == method.legacy_uri())
     }
 }
 

@@ -38,6 +38,9 @@ pub struct StreamConfiguration {
     /// The receiver's own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Old RISC peers: the subject format they would like. Not in SSF 1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
 }
 
 /// `delivery` (§6.1, RFC 8935, RFC 8936).
@@ -58,6 +61,18 @@ impl Delivery {
     /// The method, if it is one of the two.
     pub fn known_method(&self) -> Option<DeliveryMethod> {
         DeliveryMethod::from_urn(&self.method)
+    }
+
+    /// Whether the method is named by the URI of old RISC peers.
+    pub fn is_legacy(&self) -> bool {
+        self.known_method().is_some_and(|method| self.method == method.legacy_uri())
+    }
+
+    /// The same in the words of old RISC peers.
+    #[must_use]
+    pub fn in_legacy_words(self) -> Self {
+        let method = self.known_method().map(|method| method.legacy_uri().to_owned());
+        Self { method: method.unwrap_or_else(|| self.method.clone()), ..self }
     }
 
     /// Push to `endpoint_url`.
@@ -86,6 +101,9 @@ pub struct CreateStream {
     /// Supplied by some receivers in the field; accepted if it equals the registered one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aud: Option<Audience>,
+    /// Old RISC peers: the subject format they would like. Not in SSF 1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
 }
 
 /// What a receiver sends to change (PATCH, §8.1.1.3) or replace (PUT, §8.1.1.4) a stream. The transmitter's members are
@@ -121,6 +139,9 @@ pub struct UpdateStream {
     /// Transmitter-supplied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inactivity_timeout: Option<u64>,
+    /// Old RISC peers: the subject format they would like. Not in SSF 1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
 }
 
 impl UpdateStream {
@@ -137,6 +158,7 @@ impl UpdateStream {
             events_delivered: None,
             min_verification_interval: None,
             inactivity_timeout: None,
+            format: wanted.format,
         }
     }
 }

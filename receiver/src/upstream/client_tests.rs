@@ -118,6 +118,7 @@ async fn creation_sends_our_members_only_and_an_answer_without_the_stream_is_nam
         delivery: Some(ssf_common::protocol::Delivery::poll(None)),
         description: Some("d".to_owned()),
         aud: None,
+        format: None,
     };
     let said = chain(&peer.client.create(&peer.metadata, &wanted).await.unwrap_err());
     assert!(said.starts_with("the answer to creating the stream lacks what it should say: missing field"), "{said}");

@@ -197,6 +197,7 @@ impl Upstream {
             }),
             description: Some(description),
             aud: None,
+            format: None,
         }
     }
 

@@ -8,7 +8,7 @@ use ssf_common::runtime::Env;
 use super::page::{Page, looked_for};
 use crate::audit::{self, Actor, Deed};
 use crate::client::authentication::store as registered;
-use crate::client::{Authentication, Client, ClientId, ClientKey, Digest, Scope, Scopes, store};
+use crate::client::{Authentication, Client, ClientId, ClientKey, Digest, Profile, Scope, Scopes, store};
 use crate::issuer::Issuer;
 use crate::stream::algorithm;
 
@@ -32,6 +32,8 @@ pub struct NewClient {
     pub is_operator: bool,
     /// How it shows who it is at the token endpoint.
     pub authentication: Authentication,
+    /// In whose words it speaks.
+    pub profile: Profile,
     /// Whether it gets a secret for the token endpoint.
     pub with_secret: bool,
     /// Whether it gets a static token.
@@ -50,6 +52,7 @@ impl NewClient {
             algorithm: None,
             is_operator: false,
             authentication: Authentication::default(),
+            profile: Profile::Strict,
             with_secret: true,
             with_token: false,
         }
@@ -66,6 +69,7 @@ impl NewClient {
             algorithm: None,
             is_operator: false,
             authentication: Authentication::default(),
+            profile: Profile::Strict,
             with_secret: false,
             with_token: true,
         }
@@ -104,6 +108,7 @@ pub async fn add_client(
         max_streams: new.max_streams,
         events_supported: new.events_supported.clone(),
         is_operator: new.is_operator,
+        profile: new.profile,
     };
     let secret = (new.with_secret && new.authentication.has_secret()).then(|| env.random.secret());
     let token = new.with_token.then(|| env.random.secret());

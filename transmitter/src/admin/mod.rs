@@ -13,6 +13,7 @@ mod issuers;
 mod keys;
 mod page;
 mod store;
+mod stream_control;
 mod streams;
 
 pub use audit_log::{AuditEntry, AuditVerdict, audit_log, verify_audit_log};
@@ -29,6 +30,7 @@ pub use issuers::{
 };
 pub use keys::{AlgorithmChange, EnteredKey, IssuerKeys, KeyRules, KeysError, ListedKey, RetiredKey};
 pub use page::{MAX_PAGE, Page};
+pub use stream_control::{StreamError, set_stream_status, verify_stream};
 pub use streams::{
     Breaker, BreakerState, ListedStream, StreamHealth, Waiting, WaitingDelivery, find_stream, list_streams,
     stream_status, waiting_deliveries,

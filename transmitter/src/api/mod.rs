@@ -24,7 +24,10 @@ mod token;
 mod verification;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
 pub use openapi::Document;
 use ssf_common::runtime::http::with_hygiene;
 pub use state::ApiState;
@@ -36,7 +39,7 @@ use utoipa_axum::routes;
 pub fn router(state: ApiState, body_limit: usize) -> Router {
     let (routes, document) = routes().split_for_parts();
     let state = ApiState { document: openapi::completed(document), ..state };
-    let routes = with_hygiene(routes.with_state(state.clone()), body_limit);
+    let routes = with_hygiene(routes.with_state(state.clone()), body_limit).layer(map_response(keep_no_error));
     // around the router, not inside it: which route is meant is known only when the issuer is
     Router::new().fallback_service(from_fn_with_state(state, front::find_issuer).layer(routes))
 }
@@ -56,7 +59,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(metadata::jwks))
         .routes(routes!(token::grant))
         .routes(routes!(streams::create, streams::read, streams::patch, streams::put, streams::delete))
-        .routes(routes!(status::read))
+        .routes(routes!(status::read, status::set))
         .routes(routes!(subjects::add))
         .routes(routes!(subjects::remove))
         .routes(routes!(verification::request))
@@ -69,4 +72,13 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(openapi::serve))
         .routes(routes!(docs::page))
         .nest("/admin/v1", admin::router())
+}
+
+/// No error is to be cached, also not those that no handler wrote (SSF 1.0 §8.1.1: every answer is `no-store`).
+async fn keep_no_error(mut response: Response) -> Response {
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    }
+    response
 }

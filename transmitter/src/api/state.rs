@@ -58,6 +58,8 @@ pub struct ApiState {
     pub recorder: Arc<Recorder>,
     /// Rings the fan-out.
     pub fan_out: Wake,
+    /// Rings the push worker.
+    pub push: Wake,
     /// Answers polls.
     pub polling: Polling,
     /// The HTTP surface in OpenAPI, filled in by the router.

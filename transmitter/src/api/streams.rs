@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
+use http::request::Parts;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::ApiState;
 use super::auth::Caller;
 use super::error::{ApiError, Problem};
-use super::query::Params;
+use crate::audit::{self, Actor, Deed};
 use crate::client::{Client, Scope};
 use crate::delivery::authorization_place;
 use crate::stream::subjects::store::list::set_default;
@@ -31,7 +32,23 @@ use crate::tenant::Tenant;
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
     /// Its id.
-    pub(super) stream_id: Option<StreamId>,
+    stream_id: Option<StreamId>,
+}
+
+impl Which {
+    /// It must name one.
+    pub(super) fn required(self) -> Result<StreamId, ApiError> {
+        self.stream_id.ok_or_else(|| ApiError::invalid("the query must name a stream_id"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Which {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let query = Query::<Self>::try_from_uri(&parts.uri);
+        query.map(|Query(which)| which).map_err(|_| ApiError::invalid("the query must name a stream_id at most once"))
+    }
 }
 
 /// Creates a stream (SSF 1.0 §8.1.1.1)
@@ -82,11 +99,7 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
     responses(
         (status = 200, description = "The configuration, or all of them", body = OneOrAll),
         (status = 404, description = "This receiver has no such stream", body = Problem)))]
-pub(super) async fn read(
-    State(state): State<ApiState>,
-    caller: Caller,
-    Params(which): Params<Which>,
-) -> Result<Response, ApiError> {
+pub(super) async fn read(State(state): State<ApiState>, caller: Caller, which: Which) -> Result<Response, ApiError> {
     let tenant = Arc::clone(&caller.tenant);
     let client = caller.with(Scope::Read)?.client;
     let mut conn = state.pool.acquire().await?;
@@ -95,6 +108,7 @@ pub(super) async fn read(
         let one = configuration(&state, &tenant, &client, &stream);
         return Ok(reply(StatusCode::OK, &OneOrAll::One(Box::new(one))));
     }
+    store::note_activity(&mut conn, client.key, state.env.now()).await?;
     let streams = store::all_of_client(&mut conn, client.key).await?;
     let all = streams.iter().map(|stream| configuration(&state, &tenant, &client, stream));
     Ok(reply(StatusCode::OK, &OneOrAll::All(all.collect())))
@@ -138,16 +152,20 @@ pub(super) async fn put(State(state): State<ApiState>, caller: Caller, body: Byt
     responses(
         (status = 204, description = "It is gone"),
         (status = 404, description = "This receiver has no such stream", body = Problem)))]
-pub(super) async fn delete(
-    State(state): State<ApiState>,
-    caller: Caller,
-    Params(which): Params<Which>,
-) -> Result<Response, ApiError> {
+pub(super) async fn delete(State(state): State<ApiState>, caller: Caller, which: Which) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Manage)?.client;
-    let stream_id = which.stream_id.ok_or_else(|| ApiError::invalid("the query must name a stream_id"))?;
     let mut tx = state.pool.begin().await?;
-    let stream = own(&state, &mut tx, &stream_id, &client).await?;
-    store::delete(&mut tx, stream.key, state.env.now()).await?;
+    let stream = own(&state, &mut tx, &which.required()?, &client).await?;
+    let now = state.env.now();
+    store::delete(&mut tx, stream.key, now).await?;
+    let actor = Actor::Client(client.client_id.to_string());
+    let deed = Deed {
+        actor: &actor,
+        action: "stream.deleted",
+        target: stream.key.to_string(),
+        details: serde_json::json!({}),
+    };
+    audit::record(&mut tx, client.issuer_id, &deed, now).await?;
     tx.commit().await?;
     tracing::info!(stream.id = %stream.key, client.id = %client.client_id, "a stream was deleted by its receiver");
     Ok((StatusCode::NO_CONTENT, [(CACHE_CONTROL, "no-store")]).into_response())
@@ -185,7 +203,16 @@ async fn change(
         Some(sealed) => store::StoredAuthorization::Replace(sealed.as_deref()),
     };
     store::configure(&mut tx, stream.key, &wanted, authorization, state.env.now()).await?;
+    let is_delivered_anew = sealed.is_some();
+    if is_delivered_anew {
+        store::forget_trouble(&mut tx, stream.key).await?;
+    }
     tx.commit().await?;
+    if is_delivered_anew {
+        // what waited for the old way may go the new one
+        state.push.wake();
+        state.polling.ring(stream.key);
+    }
     stream.wanted = wanted;
     Ok(reply(StatusCode::OK, &configuration(state, tenant, client, &stream)))
 }
@@ -242,4 +269,4 @@ fn reply<T: serde::Serialize>(status: StatusCode, body: &T) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-const NO_STREAM: &str = "there is no such stream";
+pub(super) const NO_STREAM: &str = "there is no such stream";

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
+use ssf_common::event::StreamStatus;
 use ssf_common::protocol::VerifyRequest;
 
 use super::ApiState;
@@ -17,6 +18,9 @@ use crate::outbox::record;
 use crate::stream::store;
 
 /// Asks for a verification event (SSF 1.0 §8.1.4.2)
+///
+/// It is sent past `events_delivered`. 400 while the stream is paused or disabled: a 204 says that the event was sent or
+/// will be, and on such a stream it will not.
 #[utoipa::path(post, path = "/ssf/verify", tag = "streams", operation_id = "verifyStream", request_body = VerifyRequest,
     security(("bearer" = ["ssf.manage"])),
     responses(
@@ -31,6 +35,10 @@ pub(super) async fn request(State(state): State<ApiState>, caller: Caller, body:
     }
     let mut tx = state.pool.begin().await?;
     let stream = own(&state, &mut tx, &request.stream_id, &client).await?;
+    if stream.status != StreamStatus::Enabled {
+        let status = stream.status.as_str();
+        return Err(ApiError::Invalid(format!("the stream is {status}; verify it once it is enabled")));
+    }
     let now = state.env.now();
     if let Err(seconds) = store::take_verification(&mut tx, stream.key, now).await? {
         return Err(ApiError::TooFast(seconds));

@@ -21,6 +21,7 @@ pub use self::embedding::{Decision, RecordingError, StartError};
 use crate::api::{ApiState, Document, router};
 use crate::authorization::FetchError;
 use crate::config::Settings;
+use crate::control::{Heartbeat, Inactivity};
 use crate::delivery::{
     Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, SigningDesk,
 };
@@ -48,6 +49,10 @@ pub struct Transmitter {
     pub maintenance: Arc<Maintenance>,
     /// Lets keys follow each other.
     pub rotator: Arc<Rotator>,
+    /// Pauses streams whose receiver shows no sign of life.
+    pub inactivity: Arc<Inactivity>,
+    /// Sends verification events nobody asked for.
+    pub heartbeat: Arc<Heartbeat>,
     state: ApiState,
     settler: Settler,
     bells: Bells,
@@ -123,6 +128,9 @@ impl Transmitter {
         let rotation = Rotation::from(&settings.keys);
         let rotator =
             Rotator::new(pool.clone(), env.clone(), sealing.clone(), configured, rotation, bells.tenants.clone());
+        let inactivity = Inactivity::new(pool.clone(), env.clone(), bells.push.clone());
+        let verify_every = settings.streams.verify_every.duration();
+        let heartbeat = Heartbeat::new(pool.clone(), env.clone(), verify_every, bells.fan_out.clone());
         let polling = Polling::new(
             pool.clone(),
             env.clone(),
@@ -153,6 +161,7 @@ impl Transmitter {
             token_lifetime: settings.tokens.lifetime.duration(),
             recorder: Arc::new(recorder),
             fan_out: bells.fan_out.clone(),
+            push: bells.push.clone(),
             polling,
             document: Document::default(),
             stopping: CancellationToken::new(),
@@ -165,6 +174,8 @@ impl Transmitter {
             push: Arc::new(push),
             maintenance: Arc::new(maintenance),
             rotator: Arc::new(rotator),
+            inactivity: Arc::new(inactivity),
+            heartbeat: Arc::new(heartbeat),
             state,
             settler,
             bells,
@@ -215,6 +226,10 @@ impl Transmitter {
         shutdown.spawn(Maintenance::NAME, maintenance);
         let rotator = run(Arc::clone(&self.rotator), self.bells.rotator.clone(), UPKEEP, shutdown.clone(), random());
         shutdown.spawn(Rotator::NAME, rotator);
+        let inactivity = run(Arc::clone(&self.inactivity), Wake::new(), STREAMS_ANEW, shutdown.clone(), random());
+        shutdown.spawn(Inactivity::NAME, inactivity);
+        let heartbeat = run(Arc::clone(&self.heartbeat), Wake::new(), STREAMS_ANEW, shutdown.clone(), random());
+        shutdown.spawn(Heartbeat::NAME, heartbeat);
 
         let tenants =
             run(Arc::new(self.tenants.clone()), self.bells.tenants.clone(), TENANTS_ANEW, shutdown.clone(), random());
@@ -302,4 +317,6 @@ async fn name_event_types(conn: &mut sqlx::PgConnection, vocabulary: &Vocabulary
 const SAFETY_NET: Duration = Duration::from_secs(1);
 /// How late a lost notification about an issuer or a key is noticed.
 const TENANTS_ANEW: Duration = Duration::from_secs(5);
+/// How late an idle stream is paused, and a heartbeat sent.
+const STREAMS_ANEW: Duration = Duration::from_secs(5);
 const UPKEEP: Duration = Duration::from_mins(1);

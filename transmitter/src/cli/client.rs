@@ -6,7 +6,7 @@ use serde_json::json;
 use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::Env;
 use ssf_transmitter::admin::{self, Credentials, ListedClient, MAX_PAGE, NewClient};
-use ssf_transmitter::client::{Scope, Scopes};
+use ssf_transmitter::client::{Profile, Scope, Scopes};
 use ssf_transmitter::config::Settings;
 use ssf_transmitter::issuer::Issuer;
 
@@ -58,6 +58,9 @@ pub(super) struct Add {
     /// nobody used before takes effect when its first key has been published for keys.publish_ahead.
     #[arg(long, value_name = "ALG", conflicts_with = "producer")]
     algorithm: Option<Algorithm>,
+    /// legacy: a receiver that speaks the words of old RISC (its delivery URIs, `format`), and is answered so.
+    #[arg(long, default_value = "strict", value_name = "strict|legacy")]
+    profile: Profile,
     /// A static bearer token instead of a secret for the token endpoint. Producers and operators get one unless they are
     /// given --auth-method.
     #[arg(long)]
@@ -104,6 +107,7 @@ async fn work(
                         "client_id": client.client_id, "scopes": client.scopes.to_string(), "audience": client.audience,
                         "streams": listed.streams, "max_streams": client.max_streams, "has_secret": listed.has_secret,
                         "algorithm": listed.algorithm,
+                        "profile": client.profile.as_str(),
                         "created_at": listed.created_at,
                     })
                     .to_string();
@@ -161,6 +165,7 @@ impl Add {
             new.audience.clone_from(&self.audience);
             new.max_streams = self.max_streams;
             new.algorithm = self.algorithm;
+            new.profile = self.profile;
             new.with_token = self.token;
             new.with_secret = !self.token;
         }

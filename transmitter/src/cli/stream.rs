@@ -1,11 +1,14 @@
-//! `stream list|algorithm`.
+//! `stream list|algorithm|status|verify`.
 
 use clap::Subcommand;
 use serde_json::json;
+use ssf_common::event::StreamStatus;
 use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::Env;
 use ssf_transmitter::admin::{self, AlgorithmChange, IssuerKeys, KeyRules, KeysError, MAX_PAGE};
 use ssf_transmitter::config::Settings;
+use ssf_transmitter::control::Unsolicited;
+use ssf_transmitter::issuer::Issuer;
 use ssf_transmitter::stream::StreamKey;
 
 use super::database::{Database, actor, sealing_key};
@@ -27,20 +30,71 @@ pub(super) enum Command {
         /// RS256, PS256, ES256 or EdDSA.
         algorithm: Algorithm,
     },
+    /// Sets a stream's status; its receiver is told by a stream-updated event before anything else.
+    Status {
+        /// The stream.
+        #[arg(value_name = "STREAM_ID")]
+        stream: StreamKey,
+        /// enabled sends; paused holds until it is enabled or delivery.retention ends; disabled discards what waits.
+        #[arg(value_name = "enabled|paused|disabled")]
+        status: StreamStatus,
+        /// Why; the receiver reads it.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Sends a verification event that the receiver did not ask for.
+    Verify {
+        /// The stream.
+        #[arg(value_name = "STREAM_ID")]
+        stream: StreamKey,
+    },
 }
 
-/// Runs it.
+/// Runs one of them.
 pub(super) async fn run(settings: &Settings, at: Option<&str>, command: Command) -> anyhow::Result<()> {
     let env = Env::system();
     let database = Database::visit(settings).await?;
-    let done = match command {
-        Command::List { json } => list(settings, at, &database, json, &env).await,
-        Command::Algorithm { stream_id, algorithm } => {
-            set_algorithm(settings, at, &database, &stream_id, algorithm, &env).await
-        }
-    };
+    let done = work(settings, at, &database, command, &env).await;
     database.close().await;
     say(&done?)
+}
+
+async fn work(
+    settings: &Settings,
+    at: Option<&str>,
+    database: &Database,
+    command: Command,
+    env: &Env,
+) -> anyhow::Result<String> {
+    let issuer = database.issuer(settings, at, env).await?;
+    match command {
+        Command::List { json } => list(&issuer, database, json, env).await,
+        Command::Algorithm { stream_id, algorithm } => {
+            set_algorithm(settings, at, database, &stream_id, algorithm, env).await
+        }
+        Command::Status { stream, status, reason } => {
+            let reason = reason.as_deref().filter(|reason| !reason.is_empty());
+            let change =
+                admin::set_stream_status(&database.pool, &issuer, stream, status, reason, &actor(), env).await?;
+            if change.from == status {
+                return Ok(format!("{stream} is {} as before; its reason was replaced", status.as_str()));
+            }
+            let discarded = if change.discarded > 0 {
+                format!("; {} SETs were discarded", change.discarded)
+            } else {
+                String::new()
+            };
+            Ok(format!("{stream} was {} and is {} now{discarded}", change.from.as_str(), status.as_str()))
+        }
+        Command::Verify { stream } => match admin::verify_stream(&database.pool, &issuer, stream, &actor(), env).await?
+        {
+            Unsolicited::Recorded(event_id) => Ok(json!({ "event_id": event_id }).to_string()),
+            Unsolicited::StillWaiting => Ok(format!("the last verification event of {stream} is not settled yet")),
+            Unsolicited::NotEnabled(status) => {
+                anyhow::bail!("{stream} is {}: nothing is sent on it until it is enabled", status.as_str())
+            }
+        },
+    }
 }
 
 async fn set_algorithm(
@@ -64,17 +118,10 @@ async fn set_algorithm(
     })
 }
 
-async fn list(
-    settings: &Settings,
-    at: Option<&str>,
-    database: &Database,
-    as_json: bool,
-    env: &Env,
-) -> anyhow::Result<String> {
-    let issuer = database.issuer(settings, at, env).await?;
+async fn list(issuer: &Issuer, database: &Database, as_json: bool, env: &Env) -> anyhow::Result<String> {
     let (mut streams, mut after) = (Vec::new(), None);
     loop {
-        let page = admin::list_streams(&database.pool, &issuer, after, MAX_PAGE, env).await?;
+        let page = admin::list_streams(&database.pool, issuer, after, MAX_PAGE, env).await?;
         after = page.items.last().map(|stream| stream.stream_id);
         streams.extend(page.items);
         if page.next.is_none() {
@@ -91,7 +138,7 @@ async fn list(
         let method = &stream.delivery_method;
         if as_json {
             return json!({
-                "stream_id": stream.stream_id, "client_id": client, "status": stream.status, "delivery_method": method,
+                "stream_id": stream.stream_id, "client_id": client, "status": stream.status, "reason": stream.reason, "delivery_method": method,
                 "endpoint_url": stream.endpoint_url, "events_delivered": stream.events_delivered,
                 "created_at": stream.created_at, "waiting": health.waiting.total,
                 "oldest_decision": health.waiting.oldest_decision, "failures": health.breaker.failures,
@@ -109,8 +156,10 @@ async fn list(
         let trouble = health.last_error.as_ref();
         let trouble =
             trouble.map_or(String::new(), |trouble| format!("  TROUBLE: {trouble}, {} times", health.breaker.failures));
+        let reason = stream.reason.as_deref().filter(|_| stream.status != StreamStatus::Enabled);
+        let reason = reason.map_or(String::new(), |reason| format!("  ({})", printable(reason)));
         format!(
-            "{}  {client:<20} {:<8} {method:<4} {}{wanted}  waiting {}{oldest}  dead letters {}  {}{trouble}",
+            "{}  {client:<20} {:<8}{reason} {method:<4} {}{wanted}  waiting {}{oldest}  dead letters {}  {}{trouble}",
             stream.stream_id,
             stream.status.as_str(),
             stream.algorithm,
@@ -120,4 +169,9 @@ async fn list(
         )
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// A stranger's words, fit for a terminal.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }

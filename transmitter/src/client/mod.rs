@@ -44,6 +44,41 @@ pub struct Client {
     pub events_supported: Option<Vec<String>>,
     /// Whether it operates the whole service: its `ssf.admin` may add and remove issuers.
     pub is_operator: bool,
+    /// In whose words it speaks.
+    pub profile: Profile,
+}
+
+/// In whose words a receiver speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// SSF 1.0 as it is written.
+    #[default]
+    Strict,
+    /// Old RISC's delivery URIs and its `format` are understood too, and answered in the same words.
+    Legacy,
+}
+
+impl Profile {
+    /// As the database and the command line write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Legacy => "legacy",
+        }
+    }
+}
+
+/// The word is not a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write strict or legacy")]
+pub struct UnknownProfile;
+
+impl std::str::FromStr for Profile {
+    type Err = UnknownProfile;
+
+    fn from_str(word: &str) -> Result<Self, UnknownProfile> {
+        [Self::Strict, Self::Legacy].into_iter().find(|profile| profile.as_str() == word).ok_or(UnknownProfile)
+    }
 }
 
 /// Who calls: a client with what its token allows. Only the token check makes one.

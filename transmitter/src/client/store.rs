@@ -15,8 +15,8 @@ pub(crate) async fn insert(
     now: Timestamp,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        "insert into client (id, issuer_id, client_id, secret_digest, scopes, audience, max_streams, events_supported, created_at, is_operator)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        "insert into client (id, issuer_id, client_id, secret_digest, scopes, audience, max_streams, events_supported, created_at, is_operator, profile)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          on conflict (issuer_id, client_id) where removed_at is null do nothing",
         client.key as _,
         client.issuer_id as _,
@@ -28,6 +28,7 @@ pub(crate) async fn insert(
         client.events_supported.as_deref() as _,
         now as _,
         client.is_operator,
+        client.profile.as_str(),
     )
     .execute(conn)
     .await?;
@@ -77,7 +78,7 @@ pub(crate) async fn list(
     limit: i64,
 ) -> sqlx::Result<Vec<Listed>> {
     let rows = sqlx::query!(
-        r#"select id as "key: ClientKey", client_id, scopes, audience, max_streams, events_supported, is_operator, algorithm, created_at,
+        r#"select id as "key: ClientKey", client_id, scopes, audience, max_streams, events_supported, is_operator, profile, algorithm, created_at,
                   secret_digest is not null as "has_secret!",
                   (select count(*) from stream s where s.client_id = client.id) as "streams!"
              from client
@@ -100,6 +101,7 @@ pub(crate) async fn list(
             max_streams: u32::try_from(row.max_streams).unwrap_or(0),
             events_supported: row.events_supported,
             is_operator: row.is_operator,
+            profile: row.profile.parse().expect("a CHECK allows only the two profiles"),
         },
         streams: row.streams,
         algorithm: row.algorithm.map(|name| name.parse().expect("a CHECK allows only the four algorithms")),
@@ -143,7 +145,7 @@ pub(crate) async fn principal(
 ) -> sqlx::Result<Option<Principal>> {
     let row = sqlx::query!(
         r#"select c.id as "key: ClientKey", c.issuer_id as "issuer_id: IssuerId", c.client_id, c.scopes, c.audience, c.max_streams,
-                  c.events_supported, c.is_operator, t.scopes as granted
+                  c.events_supported, c.is_operator, c.profile, t.scopes as granted
              from access_token t join client c on c.id = t.client_id
             where t.digest = $1 and (c.issuer_id = $2 or c.is_operator) and c.removed_at is null
               and (t.expires_at is null or t.expires_at > $3)"#,
@@ -168,6 +170,7 @@ pub(crate) async fn principal(
             max_streams: u32::try_from(row.max_streams).unwrap_or(0),
             events_supported: row.events_supported,
             is_operator: row.is_operator,
+            profile: row.profile.parse().expect("a CHECK allows only the two profiles"),
         };
         Principal { client, scopes }
     }))

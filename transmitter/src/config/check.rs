@@ -43,6 +43,10 @@ impl Settings {
                 .check(self.is_development())
                 .map_err(|remedy| SettingsError::Value { key: "authorization.servers", remedy })?;
         }
+        let verify_every = self.streams.verify_every.duration();
+        if !verify_every.is_zero() && verify_every < Duration::from_secs(10) {
+            return wrong("streams.verify_every", "must be 0s for never, or at least 10s");
+        }
         if self.push.window == 0 || self.push.max_in_flight < self.push.window {
             return wrong("push.max_in_flight", "must be at least push.window, and push.window at least 1");
         }

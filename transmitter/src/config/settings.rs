@@ -56,7 +56,7 @@ sections! {
         keys_cooldown: Span,
         introspection_cache: Span,
     }
-    Streams { default_subjects: DefaultSubjects, max_streams: u32, min_verification_interval: Span, inactivity_timeout: Span, max_subjects: u32, removal_grace: Span }
+    Streams { default_subjects: DefaultSubjects, max_streams: u32, min_verification_interval: Span, inactivity_timeout: Span, max_subjects: u32, removal_grace: Span, verify_every: Span }
     DeliverySettings { retention: Span, history: Span }
     Push { window: u32, max_in_flight: u32, timeout: Span, lease: Span, retry_first: Span, retry_ceiling: Span }
     Poll { max_events: u32, wait: Span }

@@ -38,6 +38,7 @@ fn a_configuration_that_cannot_work_is_refused_by_its_key() {
         (&[("streams.max_subjects", "2000000000")], "streams.max_subjects must be"),
         (&[("streams.removal_grace", "400d")], "streams.removal_grace must be"),
         (&[("push.lease", "4s")], "push.lease must be longer than push.timeout"),
+        (&[("streams.verify_every", "9s")], "streams.verify_every must be 0s"),
         (&[("tokens.lifetime", "2h")], "tokens.lifetime must be"),
         (&[("tokens.max_assertion_lifetime", "0s")], "tokens.max_assertion_lifetime must be"),
         (

@@ -45,6 +45,10 @@ impl Worker for Maintenance {
         crate::client::authentication::store::forget_assertions(&mut conn, now).await?;
         crate::outbox::store::forget_keys(&mut conn, now.minus(A_DAY)).await?;
         let tidied = crate::stream::subjects::tidy(&self.pool, now).await?;
+        for stream in store::disabled_with_something_waiting(&mut conn, now).await? {
+            let discarded = store::discard_waiting(&mut conn, stream, now).await?;
+            tracing::info!(stream.id = %stream, deliveries = discarded, "discarded what came back to a disabled stream");
+        }
         let expired = store::expire(&mut conn, now.minus(self.retention), EXPIRED_AT_ONCE, now).await?;
         if expired > 0 {
             tracing::warn!(

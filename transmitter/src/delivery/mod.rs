@@ -17,6 +17,8 @@ mod settle;
 mod signing;
 pub(crate) mod store;
 
+use std::time::Duration;
+
 pub use bell::Bell;
 pub use fan_out::FanOut;
 pub use maintenance::Maintenance;
@@ -27,6 +29,8 @@ pub use sender::{Sender, SenderError};
 pub use settle::Settler;
 pub(crate) use signing::{Content, authorization_place};
 pub use signing::{SigningDesk, Unsendable};
+use ssf_common::clock::Timestamp;
+use ssf_common::event::{EventType, Vocabulary};
 use ssf_common::uuid_id;
 
 uuid_id! {
@@ -34,6 +38,14 @@ uuid_id! {
     DeliveryId;
     /// The right to settle what was taken with it.
     LeaseId;
+}
+
+impl DeliveryId {
+    /// Smaller than every id born at this millisecond or later.
+    fn first_of(at: Timestamp) -> Self {
+        let millis = u64::try_from(at.unix_millis()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid())
+    }
 }
 
 /// A delivery taken for sending, with all that its SET needs.
@@ -57,3 +69,14 @@ pub struct Taken {
     pub(crate) fanned_out_at: ssf_common::clock::Timestamp,
     pub(crate) first_taken_at: ssf_common::clock::Timestamp,
 }
+
+impl Taken {
+    /// Whether it announces a change of its stream's status.
+    fn announces(&self) -> bool {
+        self.event_type == EventType::StreamUpdated.uri(&Vocabulary::default())
+    }
+}
+
+/// How long nothing else goes out before an announcement that was taken and is not settled. Long enough for a receiver that
+/// comes back; short enough that one which never takes announcements still hears of revocations.
+const ANNOUNCEMENTS_FIRST: Duration = Duration::from_mins(15);

@@ -8,7 +8,7 @@ use ssf_common::set::ErrorCode;
 /// What came back from a receiver, or did not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// An HTTP status, with the error body if there was one and `Retry-After` in seconds if it was given so.
+    /// An HTTP status, with the error body if there was one and how long `Retry-After` asks to wait.
     Status {
         /// The status.
         status: u16,

@@ -11,7 +11,7 @@ use ssf_common::runtime::worker::{Wake, Worker};
 use super::in_flight::{Busy, Flight, InFlight};
 use super::settle::Settlement;
 use super::store::take;
-use super::{LeaseId, Outcome, Sender, Settler, SigningDesk, Taken};
+use super::{ANNOUNCEMENTS_FIRST, LeaseId, Outcome, Sender, Settler, SigningDesk, Taken};
 use crate::stream::StreamKey;
 
 /// How much is sent at once.
@@ -114,7 +114,7 @@ impl Push {
         let now = self.env.now();
         settlement.signed_at = Some(now);
         settlement.sent_at = Some(now);
-        self.sender.send(&endpoint, authorization.as_ref(), set).await.outcome()
+        self.sender.send(&endpoint, authorization.as_ref(), set, now).await.outcome()
     }
 }
 
@@ -134,7 +134,8 @@ impl Worker for Push {
         let mut conn = self.pool.acquire().await?;
         let window = i32::try_from(self.limits.window).unwrap_or(i32::MAX);
         let room = take::Room { busy: &streams, in_flight: &counts, brisk: &brisk, window, limit };
-        let taken = take::push(&mut conn, &room, lease, now, now.plus(self.limits.lease)).await?;
+        let (lease_ends, impatient_since) = (now.plus(self.limits.lease), now.minus(ANNOUNCEMENTS_FIRST));
+        let taken = take::push(&mut conn, &room, lease, now, lease_ends, impatient_since).await?;
         drop(conn);
         let count = taken.len();
         let this = Arc::new(self.clone());

@@ -9,7 +9,7 @@ use ssf_common::protocol::{CreateStream, Delivery, DeliveryMethod, StreamConfigu
 use url::{Host, Url};
 
 use super::Stream;
-use crate::client::Client;
+use crate::client::{Client, Profile};
 
 /// What an issuer offers to every receiver.
 #[derive(Clone, Debug)]
@@ -47,6 +47,10 @@ pub struct Wanted {
     pub endpoint_url: Option<String>,
     /// Its own words.
     pub description: Option<String>,
+    /// Legacy profile: it names its method by a URI of old RISC.
+    pub legacy_words: bool,
+    /// Legacy profile: the subject format it would like.
+    pub format: Option<String>,
 }
 
 impl Wanted {
@@ -54,7 +58,8 @@ impl Wanted {
     pub fn create(request: &CreateStream, client: &Client, offer: &Offer) -> Result<Self, ConfigurationError> {
         check_audience(request.aud.as_ref().map(|aud| aud.0.as_slice()), &client.audience)?;
         let delivery = request.delivery.clone().unwrap_or_else(|| Delivery::poll(None));
-        Self::check(request.events_requested.clone(), &delivery, request.description.clone(), client, offer)
+        let (requested, description) = (request.events_requested.clone(), request.description.clone());
+        Self::check(requested, &delivery, description, request.format.clone(), client, offer)
     }
 
     /// Checks a PATCH (§8.1.1.3): what is missing stays. A changed `delivery` replaces the old one whole.
@@ -67,23 +72,28 @@ impl Wanted {
         let requested = request.events_requested.clone().or_else(|| present.wanted.events_requested.clone());
         let description = request.description.clone().or_else(|| present.wanted.description.clone());
         let delivery = request.delivery.clone().unwrap_or_else(|| present.wanted.delivery());
-        Self::check(requested, &delivery, description, client, offer)
+        let format = request.format.clone().or_else(|| present.wanted.format.clone());
+        Self::check(requested, &delivery, description, format, client, offer)
     }
 
     /// Checks a PUT (§8.1.1.4): what is missing goes.
     pub fn replace(request: &UpdateStream, client: &Client, offer: &Offer) -> Result<Self, ConfigurationError> {
         let delivery = request.delivery.clone().unwrap_or_else(|| Delivery::poll(None));
-        Self::check(request.events_requested.clone(), &delivery, request.description.clone(), client, offer)
+        let (requested, description) = (request.events_requested.clone(), request.description.clone());
+        Self::check(requested, &delivery, description, request.format.clone(), client, offer)
     }
 
     fn check(
         events_requested: Option<Vec<String>>,
         delivery: &Delivery,
         description: Option<String>,
+        format: Option<String>,
         client: &Client,
         offer: &Offer,
     ) -> Result<Self, ConfigurationError> {
-        let method = delivery.known_method().ok_or(ConfigurationError::Method)?;
+        let is_legacy = client.profile == Profile::Legacy;
+        let method = delivery.known_method().filter(|_| is_legacy || !delivery.is_legacy());
+        let method = method.ok_or(ConfigurationError::Method)?;
         let endpoint_url = match (method, &delivery.endpoint_url) {
             (DeliveryMethod::Poll, _) => None,
             (DeliveryMethod::Push, None) => return Err(ConfigurationError::NoEndpoint),
@@ -107,16 +117,24 @@ impl Wanted {
         if description.as_ref().is_some_and(|text| text.chars().count() > MAX_DESCRIPTION || text.contains('\0')) {
             return Err(ConfigurationError::Description);
         }
+        // who speaks SSF 1.0 may send members it does not know; they mean nothing
+        let format = format.filter(|_| is_legacy);
+        if format.as_ref().is_some_and(|text| text.len() > MAX_FORMAT || text.contains('\0')) {
+            return Err(ConfigurationError::Format);
+        }
         let mut events_delivered = offer.events_for(client);
         events_delivered.retain(|uri| events_requested.as_ref().is_some_and(|asked| asked.contains(uri)));
-        Ok(Self { events_requested, events_delivered, method, endpoint_url, description })
+        let legacy_words = delivery.is_legacy();
+        Ok(Self { events_requested, events_delivered, method, endpoint_url, description, legacy_words, format })
     }
 
-    fn delivery(&self) -> Delivery {
-        match self.method {
+    /// `delivery` in the receiver's words, without what is secret and without the address of a poll stream.
+    pub(super) fn delivery(&self) -> Delivery {
+        let delivery = match self.method {
             DeliveryMethod::Push => Delivery::push(self.endpoint_url.clone().unwrap_or_default(), None),
             DeliveryMethod::Poll => Delivery::poll(None),
-        }
+        };
+        if self.legacy_words { delivery.in_legacy_words() } else { delivery }
     }
 }
 
@@ -187,6 +205,9 @@ pub enum ConfigurationError {
     /// Too long.
     #[error("description is longer than {MAX_DESCRIPTION} characters or has a NUL")]
     Description,
+    /// Too long.
+    #[error("format is longer than {MAX_FORMAT} bytes or has a NUL")]
+    Format,
     /// A receiver-supplied `aud` that is not the registered one.
     #[error("aud is set by the transmitter and is not what was sent")]
     Audience,
@@ -246,7 +267,8 @@ fn is_inward(ip: Ipv4Addr) -> bool {
 }
 
 fn same(one: &[String], other: &[String]) -> bool {
-    one.len() == other.len() && one.iter().all(|item| other.contains(item))
+    let within = |one: &[String], other: &[String]| one.iter().all(|item| other.contains(item));
+    one.len() == other.len() && within(one, other) && within(other, one)
 }
 
 fn differs(sent: Option<&Vec<String>>, present: Option<&Vec<String>>) -> bool {
@@ -257,6 +279,7 @@ const MAX_HEADER: usize = 4096;
 const MAX_EVENTS: usize = 200;
 const MAX_DESCRIPTION: usize = 1000;
 const MAX_URL: usize = 2048;
+const MAX_FORMAT: usize = 200;
 
 #[cfg(test)]
 mod tests {
@@ -278,6 +301,7 @@ mod tests {
             max_streams: 1,
             events_supported: None,
             is_operator: false,
+            profile: Profile::Strict,
         }
     }
 

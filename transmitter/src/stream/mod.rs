@@ -83,17 +83,17 @@ impl Stream {
             events_supported: Some(supported),
             events_requested: self.wanted.events_requested.clone(),
             events_delivered: self.wanted.events_delivered.clone(),
-            delivery: match self.wanted.method {
-                DeliveryMethod::Push => Delivery {
-                    method: DeliveryMethod::Push.urn().to_owned(),
-                    endpoint_url: self.wanted.endpoint_url.clone(),
-                    authorization_header: None,
+            delivery: Delivery {
+                endpoint_url: match self.wanted.method {
+                    DeliveryMethod::Push => self.wanted.endpoint_url.clone(),
+                    DeliveryMethod::Poll => Some(poll_endpoint),
                 },
-                DeliveryMethod::Poll => Delivery::poll(Some(poll_endpoint)),
+                ..self.wanted.delivery()
             },
             min_verification_interval: Some(u64::from(self.min_verification_interval_s)),
             inactivity_timeout: self.inactivity_timeout_s.map(u64::from),
             description: self.wanted.description.clone(),
+            format: self.wanted.format.clone(),
         }
     }
 

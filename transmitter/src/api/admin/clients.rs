@@ -19,7 +19,7 @@ use crate::admin::{self, ListedClient, NewClient, Page};
 use crate::api::error::Problem;
 use crate::api::query::{Named, Params};
 use crate::api::streams::json_body;
-use crate::client::{AuthMethod, Authentication, ClientId, ClientKeys, PublicKeys, Scope, Scopes};
+use crate::client::{AuthMethod, Authentication, ClientId, ClientKeys, Profile, PublicKeys, Scope, Scopes};
 use crate::config::may_be_called;
 
 /// A client without its credentials.
@@ -67,6 +67,8 @@ pub(super) struct ClientRequest {
     events_supported: Option<Vec<String>>,
     /// How its new streams are signed; as the issuer's if left out.
     algorithm: Option<Algorithm>,
+    /// `strict` (if left out), or `legacy` for a receiver that speaks the words of old RISC.
+    profile: Option<String>,
     /// Whether it operates the whole service; only an operator may add one.
     #[serde(default)]
     operator: bool,
@@ -212,6 +214,7 @@ impl ClientRequest {
             return Err(ApiError::invalid("each of events_supported must be the URI of a type that can be sent"));
         }
         let authentication = self.authentication(state)?;
+        let profile = self.profile()?;
         let with_secret = authentication.has_secret() && self.secret.unwrap_or(!self.token);
         if authentication.has_secret() && !with_secret && !self.token {
             return Err(ApiError::invalid("a client needs a secret or a token"));
@@ -224,6 +227,7 @@ impl ClientRequest {
             events_supported: self.events_supported,
             algorithm: self.algorithm,
             is_operator: self.operator,
+            profile,
             authentication,
             with_secret,
             with_token: self.token,
@@ -232,6 +236,12 @@ impl ClientRequest {
 }
 
 impl ClientRequest {
+    /// In whose words it speaks.
+    fn profile(&self) -> Result<Profile, ApiError> {
+        let profile = self.profile.as_deref().map(str::parse).transpose();
+        Ok(profile.map_err(|_| ApiError::invalid("profile must be strict or legacy"))?.unwrap_or_default())
+    }
+
     /// The one method of the token endpoint.
     fn authentication(&self, state: &ApiState) -> Result<Authentication, ApiError> {
         let method = self.auth_method.as_deref().unwrap_or_default();

@@ -10,6 +10,7 @@ mod events;
 mod issuers;
 mod keys;
 mod query;
+mod stream_control;
 mod streams;
 
 use std::sync::Arc;
@@ -55,6 +56,8 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(keys::rotate))
         .routes(routes!(keys::retire))
         .routes(routes!(keys::set_algorithm))
+        .routes(routes!(stream_control::set_status))
+        .routes(routes!(stream_control::verify))
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
 }

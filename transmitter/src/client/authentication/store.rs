@@ -15,7 +15,7 @@ pub(crate) async fn registered(
     client_id: &ClientId,
 ) -> sqlx::Result<Option<Registered>> {
     let row = sqlx::query!(
-        r#"select id as "key: ClientKey", scopes, audience, max_streams, events_supported, is_operator, auth_method,
+        r#"select id as "key: ClientKey", scopes, audience, max_streams, events_supported, is_operator, profile, auth_method,
                   jwks as "jwks: Value", jwks_uri, secret_digest, previous_secret_digest, previous_secret_until
              from client where issuer_id = $1 and client_id = $2 and removed_at is null"#,
         issuer as _,
@@ -33,6 +33,7 @@ pub(crate) async fn registered(
             max_streams: u32::try_from(row.max_streams).unwrap_or(0),
             events_supported: row.events_supported,
             is_operator: row.is_operator,
+            profile: row.profile.parse().expect("a CHECK allows only the two profiles"),
         },
         authentication: match (row.auth_method.as_str(), row.jwks, row.jwks_uri.and_then(|uri| uri.parse().ok())) {
             ("none", ..) => Authentication::Public,

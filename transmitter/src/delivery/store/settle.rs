@@ -111,11 +111,11 @@ pub(crate) async fn postpone(conn: &mut PgConnection, postponed: &[Postponed]) -
 }
 
 /// Opens the breaker of a stream, or opens it wider. A window of SETs that fail together counts once: an attempt that
-/// began before the last failure was recorded adds none. Returns how many failures there are in a row now, if it counted.
+/// began before the last failure was recorded adds none, and a stream that became a poll stream meanwhile has no breaker. Returns how many failures there are in a row now, if it counted.
 pub(crate) async fn open_breaker(conn: &mut PgConnection, troubled: &Troubled) -> sqlx::Result<Option<i32>> {
     sqlx::query_scalar!(
         "insert into stream_health as h (stream_id, failures, retry_at, trouble, last_failure_at)
-         select id, 1, $3, $2, $4 from stream where id = $1
+         select id, 1, $3, $2, $4 from stream where id = $1 and delivery_method = 'push'
          on conflict (stream_id) do update
             set failures = h.failures + 1, retry_at = excluded.retry_at, trouble = excluded.trouble, last_failure_at = excluded.last_failure_at
           where h.last_failure_at is null or h.last_failure_at < $5 or h.failures = 0

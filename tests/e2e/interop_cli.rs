@@ -195,6 +195,21 @@ async fn a_stream_is_driven_by_hand_from_its_creation_to_its_end() {
     assert!(gone.err.starts_with("error: reading the stream was answered with 404 Not Found: not_found: "), "{gone:?}");
 }
 
+// SSF 1.0 §8.1.2.1, §8.1.2.2
+#[tokio::test]
+async fn a_status_is_set_by_hand_and_read_back() {
+    let bench = Bench::new().await;
+    let stream = bench.idp.poll_stream(&bench.party, &["session-revoked"]).await;
+    let of = ["--stream-id", stream.as_str()];
+    let paused = bench.run(&[&["stream", "status", "set", "paused", "--reason", "night"], &of[..]].concat()).await;
+    assert_eq!(paused.faultless(), json!({"stream_id": stream, "status": "paused", "reason": "night"}));
+    assert_eq!(bench.run(&[&["stream", "status", "get"], &of[..]].concat()).await.faultless()["status"], "paused");
+    for status in ["disabled", "enabled"] {
+        let set = bench.run(&[&["stream", "status", "set", status], &of[..]].concat()).await;
+        assert_eq!(set.faultless(), json!({"stream_id": stream, "status": status}));
+    }
+}
+
 // SSF 1.0 §8.1.3.2, §8.1.3.3
 #[tokio::test]
 async fn subjects_are_added_and_removed_by_hand() {

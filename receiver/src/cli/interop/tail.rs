@@ -120,7 +120,7 @@ fn wanted(events: Vec<String>, endpoint: Option<String>, authorization: Option<S
         None => Delivery::poll(None),
     };
     let description = Some("ssf-receiver tail: temporary".to_owned());
-    CreateStream { events_requested: Some(events), delivery: Some(delivery), description, aud: None }
+    CreateStream { events_requested: Some(events), delivery: Some(delivery), description, ..CreateStream::default() }
 }
 
 /// How long a push that is being answered may take after the end was asked for.

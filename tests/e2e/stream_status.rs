@@ -452,7 +452,9 @@ async fn an_operator_leaves_an_audit_entry_and_reaches_only_living_streams_of_th
     let nobodys = "018f0000-0000-4000-8000-000000000000";
     assert!(matches!(set(nobodys, None).await, Err(StreamError::NotFound)));
     assert!(matches!(set(&scene.stream, Some("a\0")).await, Err(StreamError::Reason)));
-    assert!(admin::remove_client(pool, issuer, &"rp".into(), &env).await.unwrap());
+    assert!(
+        admin::remove_client(pool, issuer, &"rp".into(), &Actor::Service, &env).await.unwrap()
+    );
     assert!(matches!(set(&scene.stream, None).await, Err(StreamError::NotFound)), "its receiver is gone");
     assert_eq!(scene.idp.count("select count(*) from delivery").await, 0, "with all that waited for it");
 }

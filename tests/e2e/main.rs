@@ -19,6 +19,8 @@ mod fuzz;
 mod house;
 mod inbox;
 mod intake;
+mod interop_breaches;
+mod interop_cli;
 mod issuers;
 mod keys;
 mod limits;

@@ -7,7 +7,7 @@ use wiremock::matchers::{body_json, header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
-use crate::config::{Credential, Delivery, UpstreamSettings};
+use crate::config::{ClientAuth, Credential, Delivery, UpstreamSettings};
 
 /// A transmitter that answers as the test says, and our client for it.
 struct Peer {
@@ -21,7 +21,7 @@ impl Peer {
         let server = MockServer::start().await;
         let settings = UpstreamSettings::new(server.uri().into(), Delivery::Push);
         let http = Http::new(Duration::from_secs(5)).unwrap();
-        let credential = Credential::Client { id: "rp".to_owned(), secret: "s".into() };
+        let credential = Credential::Client { id: "rp".to_owned(), secret: "s".into(), auth: ClientAuth::Basic };
         let settings = UpstreamSettings { token_url: format!("{}/token", server.uri()), ..settings };
         let tokens = Tokens::new(&settings, credential, http.clone(), Env::system());
         let at = |path: &str| format!("{}{path}", server.uri());

@@ -1,4 +1,5 @@
-//! `ssf-receiver stream …`: one management call each, with the credential of the upstream.
+//! `ssf-receiver managed-stream …`: one management call each about the stream that the service keeps for an upstream, as its
+//! database says. Streams are driven by hand with `ssf-receiver stream …`, which has no database.
 
 use std::sync::Arc;
 
@@ -15,9 +16,9 @@ use ssf_receiver::upstream::store;
 use super::database::{Database, Role};
 use super::print::print_json;
 
-/// One call about a stream.
+/// One call about a stream of the service.
 #[derive(Debug, Subcommand)]
-pub(super) enum Stream {
+pub(super) enum ManagedStream {
     /// Create the stream, or adopt the one that is there (the service does this by itself)
     Create(Which),
     /// Read the stream's configuration
@@ -37,7 +38,7 @@ pub(super) struct Which {
     upstream: String,
 }
 
-impl Stream {
+impl ManagedStream {
     pub(super) async fn run(self, settings: Settings, env: Env) -> anyhow::Result<()> {
         let (Self::Create(which) | Self::Read(which) | Self::Delete(which) | Self::Status(which) | Self::Verify(which)) =
             &self;
@@ -85,7 +86,7 @@ impl Stream {
 fn held(link: &Link) -> anyhow::Result<StreamId> {
     let name = &link.upstream.name;
     link.upstream.held().stream_id.clone().with_context(|| {
-        format!("upstream {name} has no stream yet; run `ssf-receiver stream create --upstream {name}`")
+        format!("upstream {name} has no stream yet; run `ssf-receiver managed-stream create --upstream {name}`")
     })
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 /// A point in time: whole microseconds since the Unix epoch, UTC.
 ///
@@ -37,6 +37,12 @@ impl Timestamp {
     /// From whole seconds since the Unix epoch; saturates at the ends of time.
     pub const fn from_unix_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1_000_000))
+    }
+
+    /// From a date as HTTP writes it, such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        let parsed = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+        i64::try_from(parsed.unix_timestamp_nanos().div_euclid(1_000)).ok().map(Self)
     }
 
     /// Microseconds since the Unix epoch.
@@ -109,6 +115,8 @@ impl Serialize for Timestamp {
         serializer.collect_str(self)
     }
 }
+
+crate::described_as!(Timestamp, crate::schema::text(Some("date-time")));
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

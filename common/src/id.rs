@@ -27,6 +27,8 @@ macro_rules! uuid_id {
         #[sqlx(transparent)]
         pub struct $name(pub ::uuid::Uuid);
 
+        $crate::described_as!($name, $crate::schema::text(Some("uuid")));
+
         impl $name {
             /// A new id, born at `at`.
             pub fn new(at: $crate::clock::Timestamp, random: &dyn $crate::random::Random) -> Self {
@@ -60,6 +62,8 @@ macro_rules! text_id {
         #[serde(transparent)]
         #[sqlx(transparent)]
         pub struct $name(pub String);
+
+        $crate::described_as!($name, $crate::schema::text(None));
 
         impl $name {
             /// The id as text.

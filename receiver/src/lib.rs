@@ -1,10 +1,10 @@
 //! A Shared Signals receiver: listens to transmitters, keeps cut-offs, and answers whether a session is still good.
 //!
 //! The road, data flowing right and imports pointing left:
-//! [`config`] < [`upstream`] < [`timeline`] < [`session`] < [`cutoff`] < [`inbox`] < [`doors`] < [`validity`] <
-//! [`api`] < [`app`] < `main`. A SET comes in at [`doors`], is verified, enters the [`inbox`] and leaves
+//! [`config`] < [`upstream`] < [`timeline`] < [`session`] < [`cutoff`] < [`inbox`] < [`doors`] < [`interop`] <
+//! [`validity`] < [`api`] < [`app`] < `main`. A SET comes in at [`doors`], is verified, enters the [`inbox`] and leaves
 //! as a cut-off, committed before it is acknowledged; a question enters at [`api`] and leaves as a verdict of
-//! [`validity`].
+//! [`validity`]. Beside the road, [`interop`] drives a stream by hand, without a database.
 
 pub mod api;
 pub mod app;
@@ -12,6 +12,7 @@ pub mod config;
 pub mod cutoff;
 pub mod doors;
 pub mod inbox;
+pub mod interop;
 pub mod session;
 pub mod timeline;
 pub mod upstream;

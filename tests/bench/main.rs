@@ -4,11 +4,18 @@
 //! one run; a figure stands beside its limit and their ratio. Nothing here is a test: the exit code says only whether
 //! the measurement could be made.
 
+mod backlog;
 mod cpu;
+mod crowd;
+mod fan_out;
+mod field;
 mod figures;
 mod floor;
+mod intake;
+mod isolation;
 mod latency;
 mod openssl_signer;
+mod priority;
 mod sign;
 mod throughput;
 
@@ -27,6 +34,9 @@ struct Arguments {
     /// One JSON object per line instead of a table.
     #[arg(long)]
     json: bool,
+    /// Small sizes, for a first look: a few seconds each.
+    #[arg(long)]
+    quick: bool,
     /// The longest one measurement may take; each scenario has its own measure otherwise.
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
@@ -40,6 +50,16 @@ enum Scenario {
     Latency,
     /// 10,000 events to one push receiver, RS256 and ES256: delivered and applied per second and per CPU second.
     Throughput,
+    /// 200 urgent decisions while a bulk job waits and drains, beside as many with an empty queue.
+    Priority,
+    /// 100 push streams of which 30 fall sick: the latency of the others, beside that when everybody is well.
+    Isolation,
+    /// 1 decision to 1,000 streams, push and poll: the last acknowledgement, beside as many bare signatures.
+    Fanout,
+    /// Deliveries per second with a long queue and with a long history, beside a short queue and none.
+    Backlog,
+    /// Decisions recorded per second, singles and batches, beside bare committed inserts.
+    Intake,
     /// All of them.
     All,
 }
@@ -50,13 +70,12 @@ async fn main() -> ExitCode {
     if cfg!(debug_assertions) {
         figures::note("this is a debug build: the figures mean nothing; use cargo run --release --bin bench");
     }
-    let wanted = |scenario| arguments.scenario == scenario || arguments.scenario == Scenario::All;
-    for scenario in [Scenario::Sign, Scenario::Latency, Scenario::Throughput].into_iter().filter(|s| wanted(*s)) {
-        let measured: anyhow::Result<Vec<Figure>> = match scenario {
-            Scenario::Sign => sign::measure(arguments.seconds),
-            Scenario::Latency => latency::measure(arguments.seconds).await,
-            _ => throughput::measure(arguments.seconds).await,
-        };
+    let scenarios = match arguments.scenario {
+        Scenario::All => Scenario::value_variants().iter().copied().filter(|one| *one != Scenario::All).collect(),
+        one => vec![one],
+    };
+    for scenario in scenarios {
+        let measured = measure(scenario, &arguments).await;
         match measured {
             Ok(figures) if arguments.json => figures::print_json(&figures),
             Ok(figures) => figures::print_table(&figures),
@@ -67,4 +86,23 @@ async fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+async fn measure(scenario: Scenario, arguments: &Arguments) -> anyhow::Result<Vec<Figure>> {
+    let quick = arguments.quick;
+    let seconds = arguments.seconds.or(quick.then_some(8));
+    match scenario {
+        Scenario::Sign => sign::measure(arguments.seconds.or(quick.then_some(1))),
+        Scenario::Latency => latency::measure(seconds).await,
+        Scenario::Throughput => throughput::measure(arguments.seconds.or(quick.then_some(2))).await,
+        Scenario::Priority => priority::measure(seconds, if quick { 20_000 } else { 1_000_000 }).await,
+        Scenario::Isolation => isolation::measure(seconds.map(|s| s * 2)).await,
+        Scenario::Fanout => fan_out::measure(seconds, if quick { 200 } else { 1_000 }).await,
+        Scenario::Backlog => {
+            let (waiting, history) = if quick { (30_000, 100_000) } else { (1_000_000, 10_000_000) };
+            backlog::measure(seconds, backlog::Size { waiting, history }).await
+        }
+        Scenario::Intake => intake::measure(seconds).await,
+        Scenario::All => Ok(Vec::new()),
+    }
 }

@@ -72,7 +72,7 @@ async fn survives(seed: u64, victims: &[Victim]) {
 }
 
 /// Waits until so many SETs are applied at both RPs together. A process that is just being killed does not answer.
-async fn wait_until_received(road: &Road, at_least: usize) {
+pub(super) async fn wait_until_received(road: &Road, at_least: usize) {
     let patience = Instant::now();
     loop {
         let mut received = 0;
@@ -89,20 +89,20 @@ async fn wait_until_received(road: &Road, at_least: usize) {
 }
 
 /// What the producer needs of the road.
-struct Producer {
+pub(super) struct Producer {
     http: reqwest::Client,
     issuer: String,
     token: String,
 }
 
 impl Producer {
-    fn of(road: &Road) -> Arc<Self> {
+    pub(super) fn of(road: &Road) -> Arc<Self> {
         Arc::new(Self { http: road.http.clone(), issuer: road.issuer.clone(), token: road.producer_token.clone() })
     }
 }
 
 /// A careful producer: batches of ten, each under an idempotency key, until it is told that they are recorded.
-async fn produce(producer: Arc<Producer>) {
+pub(super) async fn produce(producer: Arc<Producer>) {
     for batch in 0..DECISIONS / BATCH {
         let events: Vec<Value> = (batch * BATCH..(batch + 1) * BATCH)
             .map(|number| json!({"type": "session-revoked", "subject": user(&producer.issuer, number)}))
@@ -119,15 +119,15 @@ fn user(issuer: &str, number: usize) -> Value {
     json!({"format": "iss_sub", "iss": issuer, "sub": format!("user-{number}")})
 }
 
-fn session(issuer: &str, number: usize) -> Value {
+pub(super) fn session(issuer: &str, number: usize) -> Value {
     json!({"issuer": issuer, "subject": user(issuer, number), "origin": 1_700_000_000})
 }
 
-fn below(random: &SeededRandom, end: usize) -> usize {
+pub(super) fn below(random: &SeededRandom, end: usize) -> usize {
     let mut bytes = [0; 4];
     random.fill(&mut bytes);
     u32::from_le_bytes(bytes) as usize % end
 }
 
-const DECISIONS: usize = 2_000;
+pub(super) const DECISIONS: usize = 2_000;
 const BATCH: usize = 10;

@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use ssf_harness::idp::{Idp, Party, Reply, uris};
 use ssf_harness::sink::Sink;
 use ssf_transmitter::admin::NewClient;
-use ssf_transmitter::client::Scopes;
+use ssf_transmitter::client::{Authentication, Scopes};
 
 #[tokio::test]
 async fn the_metadata_say_what_a_receiver_needs_and_nothing_that_is_not_there() {
@@ -25,6 +25,8 @@ async fn the_metadata_say_what_a_receiver_needs_and_nothing_that_is_not_there() 
         "delivery_methods_supported": ["urn:ietf:rfc:8935", "urn:ietf:rfc:8936"],
         "configuration_endpoint": "ISSUER/ssf/streams",
         "status_endpoint": "ISSUER/ssf/status",
+        "add_subject_endpoint": "ISSUER/ssf/subjects/add",
+        "remove_subject_endpoint": "ISSUER/ssf/subjects/remove",
         "verification_endpoint": "ISSUER/ssf/verify",
         "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6749"}],
         "default_subjects": "ALL",
@@ -75,6 +77,8 @@ async fn a_bad_credential_is_401_whatever_else_is_wrong() {
         (Method::GET, format!("/ssf/streams?stream_id={stream}")),
         (Method::DELETE, "/ssf/streams".to_owned()),
         (Method::GET, "/ssf/status?stream_id=none".to_owned()),
+        (Method::POST, "/ssf/subjects/add".to_owned()),
+        (Method::POST, "/ssf/subjects/remove".to_owned()),
         (Method::POST, "/ssf/verify".to_owned()),
         (Method::POST, "/ssf/poll/none".to_owned()),
         (Method::POST, "/events".to_owned()),
@@ -82,12 +86,12 @@ async fn a_bad_credential_is_401_whatever_else_is_wrong() {
         (Method::GET, "/latency?since=garbage".to_owned()),
     ];
     for (verb, path) in calls {
-        for (header, challenge) in
-            [("Bearer wrong", "Bearer error=\"invalid_token\""), ("Basic cnA6cnA=", "Bearer"), ("Bearer ", "Bearer")]
-        {
+        let metadata = format!("resource_metadata=\"{}/.well-known/oauth-protected-resource\"", idp.issuer);
+        let (bad, none) = (format!("Bearer error=\"invalid_token\", {metadata}"), format!("Bearer {metadata}"));
+        for (header, challenge) in [("Bearer wrong", &bad), ("Basic cnA6cnA=", &none), ("Bearer ", &none)] {
             let reply = idp.send(verb.clone(), &path, &[("authorization", header)], "{ garbage \0").await;
             let said = (reply.status, reply.header("www-authenticate"), reply.header("cache-control"));
-            assert_eq!(said, (401, challenge, "no-store"), "{verb} {path} with {header}");
+            assert_eq!(said, (401, challenge.as_str(), "no-store"), "{verb} {path} with {header}");
         }
         assert_eq!(idp.send(verb.clone(), &path, &[], "{ garbage").await.status, 401, "{verb} {path}");
     }
@@ -124,8 +128,8 @@ async fn a_scope_allows_what_it_covers_and_no_more() {
         idp.post("/ssf/verify", &read, &json!({"stream_id": stream})).await,
     ];
     for reply in to_manage {
-        let challenge = "Bearer error=\"insufficient_scope\", scope=\"ssf.manage\"";
-        assert_eq!((reply.status, reply.header("www-authenticate")), (403, challenge));
+        let challenge = "Bearer error=\"insufficient_scope\", scope=\"ssf.manage\", resource_metadata=";
+        assert!(reply.status == 403 && reply.header("www-authenticate").starts_with(challenge), "{}", reply.status);
     }
     assert_eq!(idp.post("/events", &rp, &json!({})).await.status, 403);
     let producer = idp.add_producer().await;
@@ -171,10 +175,12 @@ async fn the_token_endpoint_knows_its_clients_by_header_and_by_body() {
     assert_eq!((in_header.status, in_header.header("cache-control")), (200, "no-store"));
     assert_eq!((in_header.text("token_type"), in_header.text("scope")), ("Bearer", "ssf.read ssf.manage"));
     assert_eq!(in_header.body["expires_in"], 1_800);
+    let new = NewClient { authentication: Authentication::SecretPost, ..NewClient::receiver("other", "other") };
+    let other = idp.add_client(new).await;
     let in_body = form(&[
         ("grant_type", "client_credentials"),
-        ("client_id", &rp.client_id),
-        ("client_secret", &rp.secret),
+        ("client_id", &other.client_id),
+        ("client_secret", &other.secret),
         ("scope", "ssf.read ssf.emit openid"),
     ]);
     let in_body = idp.send(Method::POST, "/oauth2/token", &[FORM], in_body).await;
@@ -225,7 +231,14 @@ async fn an_issued_token_ends_with_its_time_and_a_static_one_with_its_client() {
     idp.advance(Duration::from_hours(24 * 365));
     assert_eq!(idp.get("/ssf/streams", &rp).await.status, 200);
     let env = ssf_common::runtime::Env::system();
-    let gone = ssf_transmitter::admin::remove_client(&idp.pool, &idp.transmitter.issuer, &"rp".into(), &env).await;
+    let gone = ssf_transmitter::admin::remove_client(
+        &idp.pool,
+        &idp.transmitter.issuer,
+        &"rp".into(),
+        &ssf_transmitter::audit::Actor::Service,
+        &env,
+    )
+    .await;
     assert!(gone.unwrap());
     assert_eq!(idp.get("/ssf/streams", &rp).await.status, 401);
     assert_eq!(token(&idp, &rp, "").await.status, 401);
@@ -399,61 +412,6 @@ async fn a_stream_can_be_deleted_in_any_status_and_is_gone() {
         assert_eq!(idp.call(Method::DELETE, &at, &rp.token, None).await.status, 404);
         assert_eq!(idp.get("/ssf/streams", &rp).await.body, json!([]));
     }
-}
-
-#[tokio::test]
-async fn a_verification_echoes_its_state_and_is_limited_per_stream() {
-    let idp = Idp::start().await;
-    let rp = idp.add_client(NewClient { max_streams: 2, with_token: true, ..NewClient::receiver("rp", "rp") }).await;
-    let (one, two) = (idp.poll_stream(&rp, &[]).await, idp.poll_stream(&rp, &["revalidate"]).await);
-    let verify = |stream: &str, state: Value| {
-        let body = json!({"stream_id": stream, "state": state});
-        let (idp, rp) = (&idp, &rp);
-        async move { idp.post("/ssf/verify", rp, &body).await }
-    };
-    assert_eq!(verify(&one, json!("s1")).await.status, 204);
-    let too_fast = verify(&one, json!("s2")).await;
-    assert_eq!((too_fast.status, too_fast.header("retry-after")), (429, "10"));
-    assert_eq!(verify(&two, Value::Null).await.status, 204, "another stream has its own interval");
-    idp.advance(Duration::from_millis(9_500));
-    let too_fast = verify(&one, json!("s3")).await;
-    assert_eq!((too_fast.status, too_fast.header("retry-after")), (429, "1"));
-    idp.advance(Duration::from_millis(500));
-    assert_eq!(verify(&one, json!("s4")).await.status, 204);
-    idp.fan_out().await;
-    assert_eq!(verified_states(&idp, &rp, &one).await, [json!({"state": "s1"})], "one after the other");
-    assert_eq!(verified_states(&idp, &rp, &one).await, [json!({"state": "s4"})]);
-    assert_eq!(verified_states(&idp, &rp, &two).await, [json!({})], "who gives no state gets none");
-    assert_eq!(verify(&two, json!("x".repeat(1_025))).await.status, 400);
-}
-
-/// The verification events that a poll hands out, acknowledged.
-async fn verified_states(idp: &Idp, rp: &Party, stream: &str) -> Vec<Value> {
-    let polled = idp.poll(rp, stream, &json!({})).await;
-    let mut states = Vec::new();
-    for (jti, set) in polled.body["sets"].as_object().unwrap() {
-        let set = idp.verify(set.as_str().unwrap(), rp).await;
-        assert_eq!(set.event.event_type.name(), "verification");
-        assert_eq!(set.sub_id.to_value(), json!({"format": "opaque", "id": stream}));
-        states.push(set.event.to_payload());
-        idp.poll(rp, stream, &json!({"ack": [jti], "maxEvents": 0})).await;
-    }
-    states
-}
-
-#[tokio::test]
-async fn no_verification_is_sent_while_a_stream_is_paused_or_disabled() {
-    let idp = Idp::start().await;
-    let rp = idp.add_receiver("rp").await;
-    let stream = idp.poll_stream(&rp, &[]).await;
-    for status in ["paused", "disabled"] {
-        sqlx::query("update stream set status = $1").bind(status).execute(&idp.pool).await.unwrap();
-        idp.advance(Duration::from_secs(10));
-        assert_eq!(idp.post("/ssf/verify", &rp, &json!({"stream_id": stream, "state": "s"})).await.status, 204);
-        idp.fan_out().await;
-    }
-    idp.execute("update stream set status = 'enabled'").await;
-    assert_eq!(idp.poll(&rp, &stream, &json!({})).await.body, json!({"sets": {}}));
 }
 
 #[tokio::test]

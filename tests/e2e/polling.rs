@@ -211,8 +211,29 @@ async fn what_waits_for_a_removed_client_is_recorded_as_discarded() {
     idp.fan_out().await;
     let (issuer, client_id) = (&idp.transmitter.issuer, rp.client_id.as_str().into());
     let env = ssf_common::runtime::Env::system();
-    assert!(ssf_transmitter::admin::remove_client(&idp.pool, issuer, &client_id, &env).await.unwrap());
-    assert!(!ssf_transmitter::admin::remove_client(&idp.pool, issuer, &client_id, &env).await.unwrap(), "only once");
+    assert!(
+        ssf_transmitter::admin::remove_client(
+            &idp.pool,
+            issuer,
+            &client_id,
+            &ssf_transmitter::audit::Actor::Service,
+            &env
+        )
+        .await
+        .unwrap()
+    );
+    assert!(
+        !ssf_transmitter::admin::remove_client(
+            &idp.pool,
+            issuer,
+            &client_id,
+            &ssf_transmitter::audit::Actor::Service,
+            &env
+        )
+        .await
+        .unwrap(),
+        "only once"
+    );
     assert_eq!(idp.count("select count(*) from delivery").await, 0);
     let discarded =
         "select count(*) from delivery_history where outcome = 'discarded' and error_code = 'client_removed'";

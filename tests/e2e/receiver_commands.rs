@@ -162,7 +162,7 @@ async fn a_command_about_a_stream_may_be_the_first_thing_that_is_run_on_a_databa
     let key = format!("privacy.subject_key={}", (&SystemRandom as &dyn Random).secret());
     let upstream = ["issuer=http://127.0.0.1:1", "delivery=poll", "token=t"].map(|set| format!("upstreams.idp.{set}"));
     let sets = [&url, &key].into_iter().chain(&upstream).flat_map(|set| ["--set", set.as_str()]);
-    let arguments: Vec<&str> = sets.chain(["stream", "status", "--upstream", "idp"]).collect();
+    let arguments: Vec<&str> = sets.chain(["managed-stream", "status", "--upstream", "idp"]).collect();
     let said = Desk::new().refuses(&arguments);
     assert!(
         said.contains("the transmitter cannot be reached at http://127.0.0.1:1/.well-known/ssf-configuration"),

@@ -91,6 +91,9 @@ async fn a_schema_of_a_newer_program_is_refused_and_left_alone() {
     for (schema, pool) in both().await {
         let migrations =
             if schema == ssf_receiver::SCHEMA { &ssf_receiver::MIGRATIONS } else { &ssf_transmitter::MIGRATOR };
+        if schema == "ssf_transmitter" {
+            pool.execute("update schema_contract set oldest_program = 9999").await.unwrap();
+        }
         pool.execute("insert into _sqlx_migrations values (9999, 'newer', now(), true, '', 0)").await.unwrap();
         let refused = postgres::migrate(&pool, schema, migrations).await.unwrap_err().to_string();
         let says = format!(

@@ -169,10 +169,13 @@ async fn without_any_configuration_it_serves_and_keeps_its_data_over_every_end()
         }
         event_ids.push(running.revoke("another").await);
     }
+    running.operates(&folder).await;
     running.end(Signal::TERM).await;
-    let private =
-        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(token_file(&folder)).unwrap().permissions());
-    assert_eq!(private & 0o077, 0, "the producer's token is its owner's alone");
+    for name in ["producer", "operator"] {
+        let permissions = std::fs::metadata(token_file(&folder, name)).unwrap().permissions();
+        let private = std::os::unix::fs::PermissionsExt::mode(&permissions);
+        assert_eq!(private & 0o077, 0, "the {name}'s token is its owner's alone");
+    }
 }
 
 #[tokio::test]
@@ -221,7 +224,7 @@ impl Running {
         let url = format!("{}/health/ready", self.base);
         for _ in 0..1_500 {
             if self.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-                let token = std::fs::read_to_string(token_file(folder)).unwrap_or_default();
+                let token = std::fs::read_to_string(token_file(folder, "producer")).unwrap_or_default();
                 token.trim().clone_into(&mut self.token);
                 return;
             }
@@ -235,6 +238,15 @@ impl Running {
         let answer = self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 200, "{path}");
         answer.json().await.unwrap()
+    }
+
+    /// The operator's token, written beside the producer's, opens the admin API; the page to try it needs none.
+    async fn operates(&self, folder: &Folder) {
+        let token = std::fs::read_to_string(token_file(folder, "operator")).unwrap();
+        for path in ["/admin/v1/issuers", "/docs"] {
+            let request = self.http.get(format!("{}{path}", self.base)).bearer_auth(token.trim());
+            assert_eq!(request.send().await.unwrap().status().as_u16(), 200, "{path}");
+        }
     }
 
     async fn revoke(&self, session: &str) -> String {
@@ -259,8 +271,8 @@ impl Running {
     }
 }
 
-fn token_file(folder: &Folder) -> PathBuf {
-    folder.0.join("data/transmitter/producer.token")
+fn token_file(folder: &Folder, client: &str) -> PathBuf {
+    folder.0.join(format!("data/transmitter/{client}.token"))
 }
 
 impl Drop for Running {

@@ -20,6 +20,14 @@ pub fn receiver() -> PathBuf {
     program("ssf-receiver")
 }
 
+/// The example of an IdP with a transmitter inside.
+///
+/// # Panics
+/// If it is missing and cannot be built.
+pub fn example_idp() -> PathBuf {
+    program("examples/idp")
+}
+
 /// A program of this workspace in the directory of the running one. Under cargo it is brought up to date once, so that
 /// nobody measures or tests yesterday's; otherwise it is built only if it is not there.
 fn program(name: &str) -> PathBuf {
@@ -41,7 +49,7 @@ fn beside_us() -> PathBuf {
 fn build() {
     let directory = beside_us();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--workspace", "--bins"]).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
+    cargo.args(["build", "--workspace", "--bins", "--examples"]).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
     cargo.env("SQLX_OFFLINE", "true");
     if directory.ends_with("release") {
         cargo.arg("--release");
@@ -50,7 +58,7 @@ fn build() {
         cargo.env("CARGO_TARGET_DIR", target);
     }
     let built = cargo.status().expect("cargo can be run");
-    assert!(built.success(), "cargo build --workspace --bins failed");
+    assert!(built.success(), "cargo build --workspace --bins --examples failed");
 }
 
 static BUILD: Once = Once::new();

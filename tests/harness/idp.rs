@@ -14,22 +14,27 @@ use ssf_common::id::IssuerUrl;
 use ssf_common::jwks::VerifyingKeys;
 use ssf_common::random::SystemRandom;
 use ssf_common::runtime::config::Layers;
+use ssf_common::runtime::http::serve;
+use ssf_common::runtime::outgoing::Outgoing;
 use ssf_common::runtime::worker::Worker as _;
-use ssf_common::runtime::{Env, postgres};
+use ssf_common::runtime::{Env, Shutdown, postgres};
 use ssf_common::set::{Policy, VerifiedSet, verify};
 use ssf_transmitter::admin::{self, NewClient};
+use ssf_transmitter::audit::Actor;
 use ssf_transmitter::config::{DEFAULTS, Settings};
+use ssf_transmitter::issuer::{Issuer, OwnDefaults};
 use ssf_transmitter::keys::SealingKey;
 use ssf_transmitter::{MIGRATOR, Transmitter};
 use tokio::sync::OnceCell;
 
+use crate::document::fault;
 use crate::{ScratchDatabase, TestCluster};
 
 /// A transmitter, and everything a test does to it.
 #[derive(Debug)]
 pub struct Idp {
     /// Its workers, to be ticked.
-    pub transmitter: Transmitter,
+    pub transmitter: Arc<Transmitter>,
     /// Its database.
     pub pool: PgPool,
     /// How others connect to that database.
@@ -40,6 +45,8 @@ pub struct Idp {
     pub issuer: IssuerUrl,
     /// Where it listens; the issuer's own URL unless it is a [`twin`](Self::twin).
     pub base: String,
+    /// Its row.
+    pub row: Issuer,
     env: Env,
     overrides: Vec<(String, String)>,
     http: reqwest::Client,
@@ -89,19 +96,25 @@ impl Idp {
 
     /// The same with settings of the test's own.
     pub async fn start_with(overrides: &[(&str, &str)]) -> Self {
+        Self::start_calling(overrides, as_configured).await
+    }
+
+    /// The same with HTTP clients built from what the test makes of the settings.
+    pub async fn start_calling(overrides: &[(&str, &str)], outgoing: impl FnOnce(&Settings) -> Outgoing) -> Self {
         let database = migrated_database().await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let settings = [("issuer.url", issuer.as_str())].into_iter().chain(STEADY).chain(overrides.iter().copied());
         let all = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_millis(START)));
-        Self::open(database, listener, all, clock).await
+        Self::open(database, listener, all, clock, outgoing).await
     }
 
     /// Another process of the same transmitter: the same database, issuer and clock, a pool and a port of its own.
     pub async fn twin(&self) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self::open(self.database.clone(), listener, self.overrides.clone(), Arc::clone(&self.clock)).await
+        Self::open(self.database.clone(), listener, self.overrides.clone(), Arc::clone(&self.clock), as_configured)
+            .await
     }
 
     async fn open(
@@ -109,6 +122,7 @@ impl Idp {
         listener: tokio::net::TcpListener,
         overrides: Vec<(String, String)>,
         clock: Arc<ManualClock>,
+        outgoing: impl FnOnce(&Settings) -> Outgoing,
     ) -> Self {
         let layers =
             Layers { environment: Vec::new(), overrides: overrides.clone(), ..Layers::new("transmitter", DEFAULTS) };
@@ -118,12 +132,37 @@ impl Idp {
         postgres::migrate(&pool, &settings.database.schema, &MIGRATOR).await.unwrap();
         let env = Env { clock: Arc::<ManualClock>::clone(&clock), random: Arc::new(SystemRandom) };
         let sealing = SealingKey::parse(&SEALING_KEY.into()).unwrap();
-        let transmitter = Transmitter::open(&settings, sealing, env.clone(), pool.clone()).await.unwrap();
+        let transmitter =
+            Transmitter::open_calling(&settings, sealing, env.clone(), pool.clone(), &outgoing(&settings))
+                .await
+                .unwrap();
         let router = transmitter.router();
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let issuer = settings.issuer.url;
+        tokio::spawn(async move { serve(listener, router, &Shutdown::default()).await.unwrap() });
+        let (issuer, row) = (settings.issuer.url, transmitter.issuer.clone());
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { transmitter, pool, database, clock, issuer, base, env, overrides, http }
+        Self { transmitter: Arc::new(transmitter), pool, database, clock, issuer, base, row, env, overrides, http }
+    }
+
+    /// Another issuer of the same service, below this one's path: the same workers, database and clock.
+    pub async fn tenant(&self, path: &str, own: &OwnDefaults) -> Self {
+        let issuer = IssuerUrl(format!("{}{path}", self.issuer));
+        let sealing = SealingKey::parse(&SEALING_KEY.into()).unwrap();
+        let algorithm = ssf_common::jwks::Algorithm::Es256;
+        let actor = Actor::CommandLine("test".to_owned());
+        let row = admin::add_issuer(&self.pool, &issuer, own, algorithm, &sealing, &actor, &self.env).await.unwrap();
+        self.transmitter.tenants.refresh().await.unwrap();
+        Self {
+            transmitter: Arc::clone(&self.transmitter),
+            pool: self.pool.clone(),
+            database: self.database.clone(),
+            clock: Arc::clone(&self.clock),
+            issuer,
+            base: format!("{}{path}", self.base),
+            row,
+            env: self.env.clone(),
+            overrides: self.overrides.clone(),
+            http: self.http.clone(),
+        }
     }
 
     /// A receiver with one stream to create, a secret and a static token.
@@ -137,9 +176,14 @@ impl Idp {
         self.add_client(NewClient::producer("producer")).await
     }
 
+    /// An operator of the whole service with a static token.
+    pub async fn add_operator(&self) -> Party {
+        self.add_client(NewClient::operator("operator")).await
+    }
+
     /// Any client.
     pub async fn add_client(&self, new: NewClient) -> Party {
-        let added = admin::add_client(&self.pool, &self.transmitter.issuer, &new, &self.env).await.unwrap();
+        let added = admin::add_client(&self.pool, &self.row, &new, &Actor::Service, &self.env).await.unwrap();
         let credentials = added.expect("the name is free");
         let text =
             |secret: Option<secrecy::SecretString>| secret.map_or(String::new(), |s| s.expose_secret().to_owned());
@@ -166,14 +210,19 @@ impl Idp {
         body: impl Into<reqwest::Body>,
     ) -> Reply {
         let path = path.strip_prefix(self.issuer.as_str()).unwrap_or(path);
-        let mut request = self.http.request(verb, format!("{}{path}", self.base)).body(body);
+        let mut request = self.http.request(verb.clone(), format!("{}{path}", self.base)).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await.unwrap();
-        Reply { status, headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let reply = Reply { status, headers, body };
+        if let Some(fault) = fault(&verb, path, status, reply.header("content-type"), &reply.body) {
+            panic!("not as the OpenAPI document says: {fault}\n{}", reply.body);
+        }
+        reply
     }
 
     /// Reads as this party.
@@ -272,6 +321,10 @@ impl Idp {
     }
 }
 
+fn as_configured(settings: &Settings) -> Outgoing {
+    settings.outgoing(settings.endpoint_guard().unwrap()).unwrap()
+}
+
 /// A database of the test's own with the transmitter's schema: a copy of one that was migrated once.
 async fn migrated_database() -> ScratchDatabase {
     let cluster = TestCluster::shared().await;
@@ -314,7 +367,7 @@ pub fn claims(set: &str) -> Value {
 static TEMPLATE: OnceCell<ScratchDatabase> = OnceCell::const_new();
 
 /// Defaults may be tuned; the stories say by these when something happens.
-const STEADY: [(&str, &str); 8] = [
+const STEADY: [(&str, &str); 10] = [
     ("push.window", "16"),
     ("issuer.algorithm", "ES256"),
     ("push.timeout", "10s"),
@@ -323,6 +376,9 @@ const STEADY: [(&str, &str); 8] = [
     ("push.retry_ceiling", "10s"),
     ("streams.min_verification_interval", "10s"),
     ("tokens.lifetime", "30m"),
+    // the clock stands still, so no bucket would ever fill up again
+    ("limits.management_per_10s", "0"),
+    ("limits.polls_per_10s", "0"),
 ];
 const SCHEMA: &str = "ssf_transmitter";
 /// When every story begins, in milliseconds: not on a whole second, where rounding would hide.

@@ -175,6 +175,15 @@ impl Road {
         lines.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
+    /// The transmitter's own database.
+    ///
+    /// # Panics
+    /// If the road was stopped: its databases are gone then.
+    pub fn transmitter_database(&self) -> ScratchDatabase {
+        let databases = self.databases.0.lock().unwrap_or_else(PoisonError::into_inner);
+        databases.first().expect("a road that stands has databases").clone()
+    }
+
     /// A further database on the same server; it goes with the road.
     pub async fn scratch_database(&self, prefix: &str) -> anyhow::Result<ScratchDatabase> {
         Ok(self.databases.add(self.cluster.scratch_database(prefix).await?))

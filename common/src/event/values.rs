@@ -34,6 +34,8 @@ macro_rules! words {
             }
         }
 
+        crate::described_as!($name, crate::schema::word(&[$($word),+]));
+
         impl FromStr for $name {
             type Err = UnknownWord;
 

@@ -1,12 +1,14 @@
 //! Keys: the ones that sign, the published set, and the ones a stranger published.
 //!
 //! [`SigningKey`] is a private key ready to sign (RFC 7515), [`VerifyingKeys`] a parsed JWK set (RFC 7517 §5). Only the
-//! two files beside this one call josekit.
+//! two files `signing` and `verifying` call josekit; `import` reads what others made.
 
 mod algorithm;
+mod import;
 mod signing;
 mod verifying;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use import::ImportError;
 pub use signing::{KeyError, SigningKey};
 pub use verifying::{JwksError, KeyRefusal, VerifyingKeys};

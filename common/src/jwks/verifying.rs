@@ -45,6 +45,12 @@ impl VerifyingKeys {
         self.0.contains_key(key_id)
     }
 
+    /// The one key id, if there is exactly one.
+    pub fn only(&self) -> Option<&KeyId> {
+        let mut ids = self.0.keys();
+        ids.next().filter(|_| ids.next().is_none())
+    }
+
     /// How many usable keys there are.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use url::Url;
+use utoipa::ToSchema;
 
 use crate::id::IssuerUrl;
 
 /// The transmitter configuration metadata. Members that would be empty are left out; unknown ones are ignored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Metadata {
     /// `"1_0"`, with an underscore.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,14 +47,14 @@ pub struct Metadata {
 }
 
 /// One entry of `authorization_schemes` (§7.1.1).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuthorizationScheme {
     /// A URN such as `urn:ietf:rfc:6749`.
     pub spec_urn: String,
 }
 
 /// `default_subjects` (§7.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum DefaultSubjects {
     /// A new stream carries events of every subject.
@@ -88,13 +89,17 @@ impl DeliveryMethod {
         }
     }
 
+    /// The URI that old RISC peers know it by.
+    pub const fn legacy_uri(self) -> &'static str {
+        match self {
+            Self::Push => "https://schemas.openid.net/secevent/risc/delivery-method/push",
+            Self::Poll => "https://schemas.openid.net/secevent/risc/delivery-method/poll",
+        }
+    }
+
     /// From its URN, or from one of the URIs of old RISC peers.
     pub fn from_urn(urn: &str) -> Option<Self> {
-        match urn {
-            "urn:ietf:rfc:8935" | "https://schemas.openid.net/secevent/risc/delivery-method/push" => Some(Self::Push),
-            "urn:ietf:rfc:8936" | "https://schemas.openid.net/secevent/risc/delivery-method/poll" => Some(Self::Poll),
-            _ => None,
-        }
+        [Self::Push, Self::Poll].into_iter().find(|method| urn == method.urn() || urn == method.legacy_uri())
     }
 }
 

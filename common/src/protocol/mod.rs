@@ -10,4 +10,6 @@ mod stream;
 pub use metadata::{AuthorizationScheme, DefaultSubjects, DeliveryMethod, Metadata, well_known_path};
 pub use oauth::{OAuthError, TokenResponse};
 pub use poll::{PollRequest, PollResponse, SetError};
-pub use stream::{CreateStream, Delivery, StatusBody, StreamConfiguration, UpdateStream, VerifyRequest};
+pub use stream::{
+    AddSubject, CreateStream, Delivery, RemoveSubject, StatusBody, StreamConfiguration, UpdateStream, VerifyRequest,
+};

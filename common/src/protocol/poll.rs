@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::id::Jti;
 use crate::set::ErrorCode;
 
 /// What a receiver asks for (§2.2). Unknown members are ignored.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PollRequest {
     /// The most SETs to hand out; 0 only acknowledges. `max_events`, as some clients write it, is understood too.
@@ -26,7 +27,7 @@ pub struct PollRequest {
 }
 
 /// What a transmitter answers (§2.3).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PollResponse {
     /// Compact SETs by their `jti`; present even if empty.
@@ -37,7 +38,7 @@ pub struct PollResponse {
 }
 
 /// Why one SET was refused (RFC 8935 §2.3, RFC 8936 §2.6).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SetError {
     /// The code.
     pub err: ErrorCode,

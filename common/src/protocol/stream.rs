@@ -1,7 +1,9 @@
-//! Streams as both parties describe them (SSF 1.0 §8.1.1, §8.1.2, §8.1.4).
+//! Streams as both parties describe them (SSF 1.0 §8.1).
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::DeliveryMethod;
 use crate::event::StreamStatus;
@@ -9,7 +11,7 @@ use crate::id::{IssuerUrl, StreamId};
 use crate::set::Audience;
 
 /// A stream's whole configuration, as the transmitter answers it (§8.1.1).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct StreamConfiguration {
     /// The transmitter's name for it.
     pub stream_id: StreamId,
@@ -36,10 +38,13 @@ pub struct StreamConfiguration {
     /// The receiver's own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Old RISC peers: the subject format they would like. Not in SSF 1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
 }
 
 /// `delivery` (§6.1, RFC 8935, RFC 8936).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Delivery {
     /// The method's URN.
     pub method: String,
@@ -48,6 +53,7 @@ pub struct Delivery {
     pub endpoint_url: Option<String>,
     /// Push: sent verbatim in `Authorization` with every SET. Never shown in logs.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "expose")]
+    #[schema(value_type = Option<String>, write_only)]
     pub authorization_header: Option<SecretString>,
 }
 
@@ -55,6 +61,18 @@ impl Delivery {
     /// The method, if it is one of the two.
     pub fn known_method(&self) -> Option<DeliveryMethod> {
         DeliveryMethod::from_urn(&self.method)
+    }
+
+    /// Whether the method is named by the URI of old RISC peers.
+    pub fn is_legacy(&self) -> bool {
+        self.known_method().is_some_and(|method| self.method == method.legacy_uri())
+    }
+
+    /// The same in the words of old RISC peers.
+    #[must_use]
+    pub fn in_legacy_words(self) -> Self {
+        let method = self.known_method().map(|method| method.legacy_uri().to_owned());
+        Self { method: method.unwrap_or_else(|| self.method.clone()), ..self }
     }
 
     /// Push to `endpoint_url`.
@@ -69,7 +87,7 @@ impl Delivery {
 }
 
 /// What a receiver sends to create a stream (§8.1.1.1): its own members only.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct CreateStream {
     /// The event types it wants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,11 +101,14 @@ pub struct CreateStream {
     /// Supplied by some receivers in the field; accepted if it equals the registered one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aud: Option<Audience>,
+    /// Old RISC peers: the subject format they would like. Not in SSF 1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
 }
 
 /// What a receiver sends to change (PATCH, §8.1.1.3) or replace (PUT, §8.1.1.4) a stream. The transmitter's members are
 /// allowed only if they equal the present ones.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct UpdateStream {
     /// Which stream.
     pub stream_id: StreamId,
@@ -118,6 +139,9 @@ pub struct UpdateStream {
     /// Transmitter-supplied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inactivity_timeout: Option<u64>,
+    /// Old RISC peers: the subject format they would like. Not in SSF 1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
 }
 
 impl UpdateStream {
@@ -134,12 +158,13 @@ impl UpdateStream {
             events_delivered: None,
             min_verification_interval: None,
             inactivity_timeout: None,
+            format: wanted.format,
         }
     }
 }
 
 /// A stream's status (§8.1.2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatusBody {
     /// Which stream.
     pub stream_id: StreamId,
@@ -150,8 +175,31 @@ pub struct StatusBody {
     pub reason: Option<String>,
 }
 
+/// A request to add a subject to a stream (§8.1.3.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AddSubject {
+    /// Which stream.
+    pub stream_id: StreamId,
+    /// Whose events are wanted.
+    #[schema(value_type = Object)]
+    pub subject: Value,
+    /// Whether the receiver has verified the subject; absent means that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
+}
+
+/// A request to remove a subject from a stream (§8.1.3.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemoveSubject {
+    /// Which stream.
+    pub stream_id: StreamId,
+    /// Whose events are no longer wanted.
+    #[schema(value_type = Object)]
+    pub subject: Value,
+}
+
 /// A request for a verification event (§8.1.4.2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerifyRequest {
     /// Which stream.
     pub stream_id: StreamId,

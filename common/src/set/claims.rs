@@ -68,13 +68,15 @@ impl Audience {
     }
 }
 
+crate::described_as!(Audience, <OneOrMany as crate::schema::PartialSchema>::schema());
+
 impl From<&str> for Audience {
     fn from(aud: &str) -> Self {
         Self(vec![aud.to_owned()])
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 enum OneOrMany {
     One(String),

@@ -29,6 +29,8 @@ pub enum ErrorCode {
     Other(String),
 }
 
+crate::described_as!(ErrorCode, crate::schema::text(None));
+
 impl ErrorCode {
     /// The registered word.
     pub fn as_str(&self) -> &str {

@@ -3,8 +3,6 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Map, Number, Value};
 
 use super::{Audience, Claims, DEFAULT_TIMELINE_CLAIM, Refusal};
@@ -12,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::event::{Event, EventType, Vocabulary};
 use crate::id::{IssuerUrl, Jti, KeyId, Txn};
 use crate::jwks::{Algorithm, KeyRefusal, VerifyingKeys};
+use crate::jwt::{Compact, Header};
 use crate::moment::Moment;
 use crate::subject::{KNOWN_MEMBERS, Subject};
 
@@ -80,57 +79,26 @@ pub fn verify(raw: &[u8], policy: &Policy, keys: &VerifyingKeys, now: Timestamp)
     if raw.len() > policy.max_bytes {
         return Err(Refusal::TooLarge(policy.max_bytes));
     }
-    let compact = Compact::split(raw)?;
-    let (algorithm, key_id) = read_header(&compact.header, policy)?;
-    keys.verify(&key_id, algorithm, compact.signed, &compact.signature).map_err(|refusal| match refusal {
+    let compact = Compact::split(raw).map_err(|_| Refusal::NotACompactJws)?;
+    let (algorithm, key_id) = read_header(compact.header().ok_or(Refusal::MalformedHeader)?, policy)?;
+    compact.verify(keys, &key_id, algorithm).map_err(|refusal| match refusal {
         KeyRefusal::Unknown => Refusal::UnknownKey(key_id),
         KeyRefusal::Unfit => Refusal::UnfitKey,
         KeyRefusal::BadSignature => Refusal::BadSignature,
     })?;
-    let payload: Map<String, Value> =
-        serde_json::from_slice(&compact.payload).map_err(|_| Refusal::MalformedPayload)?;
+    let payload = compact.payload().ok_or(Refusal::MalformedPayload)?;
     read_claims(&payload, policy, now).map(VerifiedSet)
 }
 
-struct Compact<'a> {
-    signed: &'a [u8],
-    header: Vec<u8>,
-    payload: Vec<u8>,
-    signature: Vec<u8>,
-}
-
-impl<'a> Compact<'a> {
-    fn split(raw: &'a [u8]) -> Result<Self, Refusal> {
-        let raw = raw.trim_ascii();
-        let mut dots = raw.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
-        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
-            return Err(Refusal::NotACompactJws);
-        };
-        let decode = |segment: &[u8]| BASE64_URL_SAFE_NO_PAD.decode(segment).map_err(|_| Refusal::NotACompactJws);
-        Ok(Self {
-            signed: &raw[..second],
-            header: decode(&raw[..first])?,
-            payload: decode(&raw[first + 1..second])?,
-            signature: decode(&raw[second + 1..])?,
-        })
-    }
-}
-
-fn read_header(header: &[u8], policy: &Policy) -> Result<(Algorithm, KeyId), Refusal> {
-    let header: Map<String, Value> = serde_json::from_slice(header).map_err(|_| Refusal::MalformedHeader)?;
-    let text = |name: &str| header.get(name).and_then(Value::as_str);
-    let typ = text("typ").ok_or(Refusal::WrongType)?;
-    if !["secevent+jwt", super::MEDIA_TYPE].iter().any(|known| typ.eq_ignore_ascii_case(known)) {
+fn read_header(header: Header, policy: &Policy) -> Result<(Algorithm, KeyId), Refusal> {
+    if !header.is_type("secevent+jwt") {
         return Err(Refusal::WrongType);
     }
-    if header.contains_key("crit") {
+    if header.is_critical {
         return Err(Refusal::CriticalHeader);
     }
-    let algorithm = text("alg").and_then(|name| name.parse().ok()).ok_or(Refusal::AlgorithmNotAllowed)?;
-    if !policy.algorithms.contains(&algorithm) {
-        return Err(Refusal::AlgorithmNotAllowed);
-    }
-    Ok((algorithm, KeyId::from(text("kid").ok_or(Refusal::MissingKeyId)?)))
+    let algorithm = header.algorithm.filter(|algorithm| policy.algorithms.contains(algorithm));
+    Ok((algorithm.ok_or(Refusal::AlgorithmNotAllowed)?, header.key_id.ok_or(Refusal::MissingKeyId)?))
 }
 
 fn read_claims(payload: &Map<String, Value>, policy: &Policy, now: Timestamp) -> Result<Claims, Refusal> {

@@ -4,7 +4,8 @@
 //! and written back by [`Subject::to_value`]. Three questions are asked of it:
 //!
 //! * *Is it the same?* [`Subject::canonical`] is one text per subject: the input of every hash and of every index.
-//! * *Does it match?* [`Subject::matches`] compares as SSF 1.0 §8.1.3.1 does, where an absent member is a wildcard.
+//! * *Does it match?* [`Subject::matches`] compares as SSF 1.0 §8.1.3.1 does, where an absent member is a wildcard;
+//!   [`Subject::covers`] is its strict sister, for what was removed.
 //! * *Do we understand it?* [`Subject::check_critical`] compares with the members a transmitter calls critical.
 //!
 //! Events and SETs carry subjects; the transmitter filters streams by them and the receiver keys cut-offs by them.
@@ -15,6 +16,8 @@ mod complex;
 mod error;
 mod limits;
 mod matching;
+#[cfg(test)]
+mod matching_tests;
 mod parse;
 mod simple;
 pub(crate) mod syntax;

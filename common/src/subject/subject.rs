@@ -66,13 +66,27 @@ impl Subject {
     }
 
     /// Whether the two match as SSF 1.0 §8.1.3.1 has it: simple subjects if they are identical, complex ones if they
-    /// are identical in every member that both have. A simple subject never matches a complex one.
+    /// are identical in every member that both have. Ours, where the text is silent: a simple subject matches a complex
+    /// one if it is one of its members.
     ///
     /// An `aliases` subject stands for each of its identifiers: it matches whatever one of them matches.
     pub fn matches(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Simple(one), Self::Simple(two)) => one.matches(two),
             (Self::Complex(one), Self::Complex(two)) => one.matches(two),
+            (Self::Simple(simple), Self::Complex(complex)) | (Self::Complex(complex), Self::Simple(simple)) => {
+                complex.names(simple)
+            }
+        }
+    }
+
+    /// Whether an event about `other` lies inside this subject for certain: identical if both are simple; if both are
+    /// complex, identical in every member of this one, none of which `other` may lack. A simple and a complex subject
+    /// never cover each other.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Simple(one), Self::Simple(two)) => one.matches(two),
+            (Self::Complex(one), Self::Complex(two)) => one.covers(two),
             _ => false,
         }
     }

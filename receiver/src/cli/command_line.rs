@@ -1,14 +1,17 @@
 //! What can be asked for on the command line, and who does it.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use ssf_common::runtime::config::{Layers, effective};
 use ssf_common::runtime::{Env, telemetry};
 use ssf_receiver::config::{DEFAULTS, Settings};
 
+use super::interop::{EXIT_CODES, Interop, Poll, Stream, Subject, Tail, Verify, not_meant};
+use super::managed_stream::ManagedStream;
 use super::print::print;
-use super::{ask, database, serve, stream};
+use super::{ask, database, serve};
 
 /// Receives Shared Signals and answers whether a session is still good.
 ///
@@ -41,28 +44,61 @@ enum Command {
     Migrate,
     /// Print the settings in force, secrets masked
     Config,
-    /// Make one call about an upstream's stream and print the transmitter's answer
+    /// Make one call about the stream that the service keeps for an upstream, as its database says
     #[command(subcommand)]
-    Stream(stream::Stream),
+    ManagedStream(ManagedStream),
     /// Ask the running service whether a session is still good
     Check(ask::Check),
     /// Ask the running service how long events took from the decision to their effect here
     Latency(ask::Latency),
+    /// By hand, at any transmitter: one call about a stream, checked against SSF 1.0
+    #[command(subcommand)]
+    Stream(Stream),
+    /// By hand: add a subject to a stream, or remove it (SSF 1.0 §8.1.3)
+    #[command(subcommand)]
+    Subject(Subject),
+    /// By hand: ask for a verification event (SSF 1.0 §8.1.4.2)
+    #[command(after_help = EXIT_CODES)]
+    Verify(Verify),
+    /// By hand: poll once (RFC 8936)
+    #[command(after_help = EXIT_CODES)]
+    Poll(Poll),
+    /// By hand: follow a stream, print its SETs once they are verified, and why others are refused
+    #[command(after_help = EXIT_CODES)]
+    Tail(Tail),
 }
 
 impl CommandLine {
     /// Does what was asked for.
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let settings = self.settings.load()?;
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let settings = match self.settings.load() {
+            // These commands have exit codes of their own.
+            Err(error) if self.command.is_by_hand() => return Ok(not_meant(&error)),
+            settings => settings?,
+        };
         telemetry::init(&settings.log)?;
+        let env = Env::system();
         match self.command {
-            Command::Serve => serve::serve(settings, Env::system()).await,
-            Command::Migrate => database::migrate(&settings).await,
-            Command::Config => print(&effective(&settings)?),
-            Command::Stream(stream) => stream.run(settings, Env::system()).await,
-            Command::Check(check) => check.run(&settings).await,
-            Command::Latency(latency) => latency.run(&settings, &Env::system()).await,
+            Command::Serve => serve::serve(settings, env).await?,
+            Command::Migrate => database::migrate(&settings).await?,
+            Command::Config => print(&effective(&settings)?)?,
+            Command::ManagedStream(stream) => stream.run(settings, env).await?,
+            Command::Check(check) => check.run(&settings).await?,
+            Command::Latency(latency) => latency.run(&settings, &env).await?,
+            Command::Stream(stream) => return Ok(Interop::Stream(stream).run(&settings, env).await),
+            Command::Subject(subject) => return Ok(Interop::Subject(subject).run(&settings, env).await),
+            Command::Verify(verify) => return Ok(Interop::Verify(verify).run(&settings, env).await),
+            Command::Poll(poll) => return Ok(Interop::Poll(poll).run(&settings, env).await),
+            Command::Tail(tail) => return Ok(Interop::Tail(tail).run(&settings, env).await),
         }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Command {
+    /// Whether a stream is driven by hand.
+    const fn is_by_hand(&self) -> bool {
+        matches!(self, Self::Stream(_) | Self::Subject(_) | Self::Verify(_) | Self::Poll(_) | Self::Tail(_))
     }
 }
 
@@ -85,9 +121,11 @@ Examples:
   ssf-receiver serve                                    on loopback, data under ./data/receiver
   ssf-receiver --config /etc/ssf/receiver.toml serve
   ssf-receiver --set log.format=json serve
-  ssf-receiver stream status --upstream idp             what the transmitter says of our stream
+  ssf-receiver managed-stream status --upstream idp     what the transmitter says of the service's stream
   ssf-receiver check 4f9d-session-id                    is this session still good?
   ssf-receiver latency --since 15m                      from the decision to its effect here
+  ssf-receiver tail --upstream idp --create --ack       a stream for the moment, its SETs verified
+  ssf-receiver stream list --issuer https://idp.example --client-id rp-1 --client-secret-file secret --trace
 
 Every setting is described in config.default.toml; each can also be an environment variable, such as
 SSF_RECEIVER__SERVER__LISTEN for [server] listen.";

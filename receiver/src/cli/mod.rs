@@ -4,8 +4,9 @@
 mod ask;
 mod command_line;
 mod database;
+mod interop;
+mod managed_stream;
 mod print;
 mod serve;
-mod stream;
 
 pub(crate) use command_line::CommandLine;

@@ -14,4 +14,4 @@ pub(crate) use origin::is_on_loopback;
 pub use settings::{
     Api, DEFAULTS, Data, Database, InboxSettings, Poll, Privacy, Requests, Server, Settings, SettingsError,
 };
-pub use upstream::{Credential, Delivery, UpstreamSettings};
+pub use upstream::{ClientAuth, Credential, Delivery, UpstreamSettings};

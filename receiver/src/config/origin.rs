@@ -8,14 +8,23 @@ use super::settings::{SettingsError, wrong};
 
 /// https, or plain http on loopback, for development; no query, no fragment, no slash at the end.
 pub(super) fn check_origin(text: &str, key: &str) -> Result<(), SettingsError> {
+    check_url(text, key)?;
+    if text.ends_with('/') {
+        return wrong(key, "must have no query, no fragment and no slash at the end");
+    }
+    Ok(())
+}
+
+/// The same with or without a slash at the end: others may call themselves so.
+pub(super) fn check_url(text: &str, key: &str) -> Result<(), SettingsError> {
     let Ok(url) = text.parse::<Url>() else { return wrong(key, "is not a URL; write for example https://idp.example") };
     match url.scheme() {
         "https" => {}
         "http" if is_on_loopback(&url) => {}
         _ => return wrong(key, "must be https; plain http is allowed on loopback only"),
     }
-    if url.query().is_some() || url.fragment().is_some() || text.ends_with('/') {
-        return wrong(key, "must have no query, no fragment and no slash at the end");
+    if url.query().is_some() || url.fragment().is_some() {
+        return wrong(key, "must have no query and no fragment");
     }
     Ok(())
 }

@@ -76,6 +76,10 @@ fn a_configuration_that_cannot_work_is_refused_by_its_key() {
             &[("upstreams.idp.delivery", "pull")],
             "upstreams.idp.delivery (on the command line) is \"pull\"; choose one of",
         ),
+        (
+            &[("upstreams.idp.client_auth", "basic")],
+            "upstreams.idp.client_auth (on the command line) is \"basic\"; choose one of",
+        ),
         (&[("upstreams.idp.client_id", "rp")], "upstreams.idp.token and client_id or client_secret are both set"),
         (&[("upstreams.idp.verify_every", "0s")], "upstreams.idp.verify_every must be more than 0"),
         (&[("upstreams.idp.timeline_claim", "iss")], "upstreams.idp.timeline_claim must not"),

@@ -9,7 +9,7 @@ use ssf_common::id::IssuerUrl;
 use ssf_common::runtime::config::{Secret, Span, resolve_secret};
 use url::Url;
 
-use super::origin::{check_origin, is_on_loopback};
+use super::origin::{check_origin, check_url, is_on_loopback};
 use super::settings::{SettingsError, wrong};
 
 /// One transmitter; `config.default.toml` says what each setting means.
@@ -25,6 +25,8 @@ pub struct UpstreamSettings {
     pub client_secret: Option<Secret>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret_file: Option<PathBuf>,
+    #[serde(default)]
+    pub client_auth: ClientAuth,
     #[serde(default = "default_scope")]
     pub scope: String,
     #[serde(default)]
@@ -72,7 +74,21 @@ pub enum Credential {
         id: String,
         /// Our secret there.
         secret: SecretString,
+        /// How the two are shown.
+        auth: ClientAuth,
     },
+}
+
+/// How client credentials are shown to the token endpoint, by the names of RFC 7591 §2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClientAuth {
+    /// In the `Authorization` header (RFC 6749 §2.3.1).
+    #[default]
+    #[serde(rename = "client_secret_basic")]
+    Basic,
+    /// In the form (RFC 6749 §2.3.1, for servers that want it there).
+    #[serde(rename = "client_secret_post")]
+    Post,
 }
 
 impl UpstreamSettings {
@@ -84,6 +100,7 @@ impl UpstreamSettings {
             client_id: String::new(),
             client_secret: None,
             client_secret_file: None,
+            client_auth: ClientAuth::default(),
             scope: default_scope(),
             token_url: String::new(),
             token: None,
@@ -126,7 +143,21 @@ impl UpstreamSettings {
 
     /// What we show to be let in; `name` is ours for the transmitter, for errors.
     pub fn credential(&self, name: &str) -> Result<Credential, SettingsError> {
-        let key = |of: &str| format!("upstreams.{name}.{of}");
+        self.credential_as(|of| format!("upstreams.{name}.{of}"))
+    }
+
+    /// The same of a transmitter that is not one of the settings: errors call members by their own names.
+    pub fn unnamed_credential(&self) -> Result<Credential, SettingsError> {
+        self.credential_as(ToOwned::to_owned)
+    }
+
+    /// Whether such a transmitter may be talked to: its URLs are https, or plain http on loopback.
+    pub fn check_unnamed(&self) -> Result<(), SettingsError> {
+        check_url(self.issuer.as_str(), "issuer")?;
+        self.check_token_url("token_url".to_owned())
+    }
+
+    fn credential_as(&self, key: impl Fn(&str) -> String) -> Result<Credential, SettingsError> {
         let token = resolve_secret(&key("token"), self.token.as_ref(), self.token_file.as_deref())?;
         let secret =
             resolve_secret(&key("client_secret"), self.client_secret.as_ref(), self.client_secret_file.as_deref())?;
@@ -139,7 +170,7 @@ impl UpstreamSettings {
             ),
             (None, "", Some(_)) => wrong(key("client_id"), "is required with client_secret"),
             (None, _, None) => wrong(key("client_secret"), "is required with client_id; set it or client_secret_file"),
-            (None, id, Some(secret)) => Ok(Credential::Client { id: id.to_owned(), secret }),
+            (None, id, Some(secret)) => Ok(Credential::Client { id: id.to_owned(), secret, auth: self.client_auth }),
         }
     }
 
@@ -152,12 +183,7 @@ impl UpstreamSettings {
             );
         }
         check_origin(self.issuer.as_str(), &key("issuer"))?;
-        if !self.token_url.is_empty() {
-            let allowed = |url: &Url| url.scheme() == "https" || (self.is_development() && is_on_loopback(url));
-            if !self.token_url.parse::<Url>().is_ok_and(|url| allowed(&url)) {
-                return wrong(key("token_url"), "must be an https URL, or empty");
-            }
-        }
+        self.check_token_url(key("token_url"))?;
         if self.verify_every.duration().is_zero() {
             return wrong(key("verify_every"), "must be more than 0, for example \"5m\"");
         }
@@ -174,6 +200,14 @@ impl UpstreamSettings {
         }
         self.credential(name)?;
         Ok(())
+    }
+
+    fn check_token_url(&self, key: String) -> Result<(), SettingsError> {
+        let allowed = |url: &Url| url.scheme() == "https" || (self.is_development() && is_on_loopback(url));
+        if self.token_url.is_empty() || self.token_url.parse::<Url>().is_ok_and(|url| allowed(&url)) {
+            return Ok(());
+        }
+        wrong(key, "must be an https URL, or empty")
     }
 }
 

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use ssf_common::event::EventType;
 use ssf_common::id::KeyId;
-use ssf_common::jwks::VerifyingKeys;
 use ssf_common::runtime::telemetry::chain;
-use ssf_common::set::{self, ErrorCode, Refusal, VerifiedSet};
+use ssf_common::set::{ErrorCode, Refusal, VerifiedSet};
 
 use crate::inbox::{Context, Inbox, InboxError, Receipt, Refused};
-use crate::upstream::{LinkError, Upstream};
+use crate::upstream::{LinkError, Upstream, keys};
 
 /// The way in for the SETs of one upstream.
 #[derive(Clone, Debug)]
@@ -94,14 +93,7 @@ impl Admission {
         if policy.audiences.is_empty() {
             return Err(NotAdmitted::TooSoon);
         }
-        let verify = |keys: &VerifyingKeys| set::verify(raw, &policy, keys, context.received_at);
-        match verify(&self.upstream.keys()) {
-            Err(Refusal::UnknownKey(key_id)) => Ok(verify(&*self.keys_with(&key_id).await?)),
-            verified => Ok(verified),
-        }
-    }
-
-    async fn keys_with(&self, key_id: &KeyId) -> Result<Arc<VerifyingKeys>, NotAdmitted> {
-        self.upstream.look_for(key_id).await.map_err(NotAdmitted::Unjudged)
+        let look_for = async |key_id: &KeyId| self.upstream.look_for(key_id).await.map_err(NotAdmitted::Unjudged);
+        keys::verified(raw, &policy, &self.upstream.keys(), context.received_at, look_for).await
     }
 }

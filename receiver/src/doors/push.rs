@@ -162,17 +162,17 @@ impl Door {
 }
 
 /// RFC 8935 §2.1; parameters are ignored.
-fn is_set(headers: &HeaderMap) -> bool {
+pub(crate) fn is_set(headers: &HeaderMap) -> bool {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(MEDIA_TYPE)
 }
 
-fn refused_as(refusal: &Refusal, status: StatusCode) -> Response {
+pub(crate) fn refused_as(refusal: &Refusal, status: StatusCode) -> Response {
     refused(status, &refusal.code(), refusal.description())
 }
 
 /// RFC 8935 §2.3.
-fn refused(status: StatusCode, code: &ErrorCode, description: String) -> Response {
+pub(crate) fn refused(status: StatusCode, code: &ErrorCode, description: String) -> Response {
     let body = SetError { err: code.clone(), description: Some(description) };
     (status, [(header::CONTENT_LANGUAGE, "en")], Json(body)).into_response()
 }

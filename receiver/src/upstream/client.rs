@@ -5,18 +5,17 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode, header};
-use reqwest::RequestBuilder;
+use http::{StatusCode, header};
 use secrecy::ExposeSecret as _;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use ssf_common::id::StreamId;
 use ssf_common::protocol::{
     CreateStream, Metadata, PollRequest, PollResponse, StatusBody, StreamConfiguration, UpdateStream, VerifyRequest,
 };
-use url::Url;
 
+use super::call::{Call, Calls};
 use super::discover::DiscoveryError;
-use super::fetch::{self, Answer, EndpointError, FetchError, Http, MAX_ANSWER};
+use super::fetch::{Answer, EndpointError, FetchError, Http};
 use super::token::{TokenError, Tokens};
 
 /// Makes the calls, at one transmitter and with its token.
@@ -107,55 +106,60 @@ impl Client {
         Self { http, tokens, is_development }
     }
 
+    /// The calls at the transmitter of this metadata.
+    pub const fn calls<'a>(&self, at: &'a Metadata) -> Calls<'a> {
+        Calls::at(at, self.is_development)
+    }
+
     /// Creates a stream (§8.1.1.1).
     pub async fn create(&self, at: &Metadata, wanted: &CreateStream) -> Result<StreamConfiguration, CallError> {
-        let answer = self.send(CREATE, Method::POST, self.configuration(at)?, Some(wanted)).await?;
-        read(CREATE, &answer)
+        let call = self.calls(at).create(wanted)?;
+        read(&call, &self.done(&call).await?)
     }
 
     /// Reads one stream (§8.1.1.2).
     pub async fn read(&self, at: &Metadata, stream: &StreamId) -> Result<StreamConfiguration, CallError> {
-        let answer = self.send::<()>(READ, Method::GET, of(self.configuration(at)?, stream), None).await?;
+        let call = self.calls(at).read(stream)?;
         // Some answer with a list of one.
-        let found: OneOrMany = read(READ, &answer)?;
-        let not_there = CallError::Status { call: READ, status: StatusCode::NOT_FOUND, retry_after: None };
+        let found: OneOrMany = read(&call, &self.done(&call).await?)?;
+        let not_there = CallError::Status { call: call.name, status: StatusCode::NOT_FOUND, retry_after: None };
         found.into_vec().into_iter().find(|one| one.stream_id == *stream).ok_or(not_there)
     }
 
     /// Reads all our streams (§8.1.1.2).
     pub async fn list(&self, at: &Metadata) -> Result<Vec<StreamConfiguration>, CallError> {
-        let answer = match self.send::<()>(LIST, Method::GET, self.configuration(at)?, None).await {
+        let call = self.calls(at).list()?;
+        let answer = match self.done(&call).await {
             Err(error) if error.is_not_found() => return Ok(Vec::new()),
             answer => answer?,
         };
         if answer.body.is_empty() {
             return Ok(Vec::new());
         }
-        read::<OneOrMany>(LIST, &answer).map(OneOrMany::into_vec)
+        read::<OneOrMany>(&call, &answer).map(OneOrMany::into_vec)
     }
 
     /// Changes our members of a stream (§8.1.1.3). `None`: it was done and nothing was said.
     pub async fn update(&self, at: &Metadata, change: &UpdateStream) -> Result<Option<StreamConfiguration>, CallError> {
-        let answer = self.send(UPDATE, Method::PATCH, self.configuration(at)?, Some(change)).await?;
-        if answer.body.is_empty() { Ok(None) } else { read(UPDATE, &answer).map(Some) }
+        let call = self.calls(at).update(change)?;
+        let answer = self.done(&call).await?;
+        if answer.body.is_empty() { Ok(None) } else { read(&call, &answer).map(Some) }
     }
 
     /// Deletes a stream (§8.1.1.5).
     pub async fn delete(&self, at: &Metadata, stream: &StreamId) -> Result<(), CallError> {
-        self.send::<()>(DELETE, Method::DELETE, of(self.configuration(at)?, stream), None).await.map(drop)
+        self.done(&self.calls(at).delete(stream)?).await.map(drop)
     }
 
     /// Reads a stream's status (§8.1.2.1).
     pub async fn status(&self, at: &Metadata, stream: &StreamId) -> Result<StatusBody, CallError> {
-        let url = self.announced(at.status_endpoint.as_deref(), "status_endpoint")?;
-        let answer = self.send::<()>(STATUS, Method::GET, of(url, stream), None).await?;
-        read(STATUS, &answer)
+        let call = self.calls(at).status(stream)?;
+        read(&call, &self.done(&call).await?)
     }
 
     /// Asks for a verification event (§8.1.4.2).
     pub async fn verify(&self, at: &Metadata, wanted: &VerifyRequest) -> Result<(), CallError> {
-        let url = self.announced(at.verification_endpoint.as_deref(), "verification_endpoint")?;
-        self.send(VERIFY, Method::POST, url, Some(wanted)).await.map(drop)
+        self.done(&self.calls(at).verify(wanted)?).await.map(drop)
     }
 
     /// Polls (RFC 8936 §2): acknowledges, and takes what there is. The answer may take `timeout`; it is read up to
@@ -167,76 +171,53 @@ impl Client {
         timeout: Duration,
         limit: usize,
     ) -> Result<PollResponse, CallError> {
-        let url = fetch::endpoint(endpoint, "delivery.endpoint_url", self.is_development)?;
-        let request = || self.http.request(Method::POST, url.clone()).timeout(timeout).json(asked);
-        let answer = self.answered(POLL, request, limit).await?;
-        if answer.body.is_empty() { Ok(PollResponse::default()) } else { read(POLL, &answer) }
+        let call = Call::poll(endpoint, asked, timeout, limit, self.is_development)?;
+        let answer = self.done(&call).await?;
+        if answer.body.is_empty() { Ok(PollResponse::default()) } else { read(&call, &answer) }
     }
 
-    fn configuration(&self, at: &Metadata) -> Result<Url, CallError> {
-        self.announced(at.configuration_endpoint.as_deref(), "configuration_endpoint")
+    /// One exchange, whatever the answer.
+    pub async fn once(&self, call: &Call) -> Result<Answer, CallError> {
+        let token = self.tokens.current().await.map_err(|source| CallError::Token { call: call.name, source })?;
+        self.exchange(call, token.expose_secret()).await
     }
 
-    fn announced(&self, endpoint: Option<&str>, member: &'static str) -> Result<Url, CallError> {
-        let text = endpoint.ok_or(CallError::NotAnnounced(member))?;
-        Ok(fetch::endpoint(text, member, self.is_development)?)
-    }
-
-    async fn send<T: Serialize + Sync>(
-        &self,
-        call: &'static str,
-        method: Method,
-        url: Url,
-        body: Option<&T>,
-    ) -> Result<Answer, CallError> {
-        let request = || {
-            let request = self.http.request(method.clone(), url.clone());
-            if let Some(body) = body { request.json(body) } else { request }
-        };
-        self.answered(call, request, MAX_ANSWER).await
-    }
-
-    /// One exchange, and another with a new token if the first was answered with 401.
-    async fn answered(
-        &self,
-        call: &'static str,
-        request: impl Fn() -> RequestBuilder,
-        limit: usize,
-    ) -> Result<Answer, CallError> {
-        let no_token = |source| CallError::Token { call, source };
+    /// One exchange, and another with a new token if the first was answered with 401; whatever the answer.
+    pub async fn answered(&self, call: &Call) -> Result<Answer, CallError> {
+        let no_token = |source| CallError::Token { call: call.name, source };
         let token = self.tokens.current().await.map_err(no_token)?;
-        let mut answer = exchange(call, request(), token.expose_secret(), limit).await?;
-        if answer.status == StatusCode::UNAUTHORIZED
-            && let Some(token) = self.tokens.instead_of(&token).await.map_err(no_token)?
-        {
-            answer = exchange(call, request(), token.expose_secret(), limit).await?;
+        let answer = self.exchange(call, token.expose_secret()).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
         }
+        match self.tokens.instead_of(&token).await.map_err(no_token)? {
+            Some(token) => self.exchange(call, token.expose_secret()).await,
+            None => Ok(answer),
+        }
+    }
+
+    /// An answer that says yes, in whatever words.
+    async fn done(&self, call: &Call) -> Result<Answer, CallError> {
+        let answer = self.answered(call).await?;
         if answer.status.is_success() {
             Ok(answer)
         } else {
-            Err(CallError::Status { call, status: answer.status, retry_after: answer.retry_after() })
+            Err(CallError::Status { call: call.name, status: answer.status, retry_after: answer.retry_after() })
         }
+    }
+
+    async fn exchange(&self, call: &Call, token: &str) -> Result<Answer, CallError> {
+        let Ok(mut bearer) = http::HeaderValue::try_from(format!("Bearer {token}")) else {
+            return Err(CallError::Token { call: call.name, source: TokenError::NotABearerToken });
+        };
+        bearer.set_sensitive(true);
+        let request = call.request(&self.http).header(header::AUTHORIZATION, bearer);
+        self.http.send(request, call.limit()).await.map_err(|source| CallError::Fetch { call: call.name, source })
     }
 }
 
-async fn exchange(call: &'static str, request: RequestBuilder, token: &str, limit: usize) -> Result<Answer, CallError> {
-    let request = match http::HeaderValue::try_from(format!("Bearer {token}")) {
-        Ok(mut value) => {
-            value.set_sensitive(true);
-            request.header(header::AUTHORIZATION, value)
-        }
-        Err(_) => return Err(CallError::Token { call, source: TokenError::NotABearerToken }),
-    };
-    fetch::send(request, limit).await.map_err(|source| CallError::Fetch { call, source })
-}
-
-fn read<T: serde::de::DeserializeOwned>(call: &'static str, answer: &Answer) -> Result<T, CallError> {
-    answer.json().map_err(|source| CallError::Body { call, source })
-}
-
-fn of(mut url: Url, stream: &StreamId) -> Url {
-    url.query_pairs_mut().append_pair("stream_id", stream.as_str());
-    url
+fn read<T: serde::de::DeserializeOwned>(call: &Call, answer: &Answer) -> Result<T, CallError> {
+    answer.json().map_err(|source| CallError::Body { call: call.name, source })
 }
 
 fn hint(status: StatusCode) -> &'static str {
@@ -266,15 +247,6 @@ impl OneOrMany {
         }
     }
 }
-
-const CREATE: &str = "creating the stream";
-const READ: &str = "reading the stream";
-const LIST: &str = "listing the streams";
-const UPDATE: &str = "changing the stream";
-const DELETE: &str = "deleting the stream";
-const STATUS: &str = "reading the stream's status";
-const VERIFY: &str = "asking for a verification";
-const POLL: &str = "polling";
 
 #[cfg(test)]
 #[path = "client_tests.rs"]

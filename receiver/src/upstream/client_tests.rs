@@ -7,7 +7,7 @@ use wiremock::matchers::{body_json, header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
-use crate::config::{Credential, Delivery, UpstreamSettings};
+use crate::config::{ClientAuth, Credential, Delivery, UpstreamSettings};
 
 /// A transmitter that answers as the test says, and our client for it.
 struct Peer {
@@ -21,7 +21,7 @@ impl Peer {
         let server = MockServer::start().await;
         let settings = UpstreamSettings::new(server.uri().into(), Delivery::Push);
         let http = Http::new(Duration::from_secs(5)).unwrap();
-        let credential = Credential::Client { id: "rp".to_owned(), secret: "s".into() };
+        let credential = Credential::Client { id: "rp".to_owned(), secret: "s".into(), auth: ClientAuth::Basic };
         let settings = UpstreamSettings { token_url: format!("{}/token", server.uri()), ..settings };
         let tokens = Tokens::new(&settings, credential, http.clone(), Env::system());
         let at = |path: &str| format!("{}{path}", server.uri());
@@ -118,6 +118,7 @@ async fn creation_sends_our_members_only_and_an_answer_without_the_stream_is_nam
         delivery: Some(ssf_common::protocol::Delivery::poll(None)),
         description: Some("d".to_owned()),
         aud: None,
+        format: None,
     };
     let said = chain(&peer.client.create(&peer.metadata, &wanted).await.unwrap_err());
     assert!(said.starts_with("the answer to creating the stream lacks what it should say: missing field"), "{said}");

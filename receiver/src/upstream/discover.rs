@@ -6,7 +6,7 @@ use ssf_common::id::IssuerUrl;
 use ssf_common::protocol::{Metadata, well_known_path};
 use url::Url;
 
-use super::fetch::{self, EndpointError, FetchError, Http, MAX_ANSWER};
+use super::fetch::{self, Answer, EndpointError, FetchError, Http, MAX_ANSWER};
 
 /// The metadata cannot be had, or must not be used.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +52,17 @@ pub enum DiscoveryError {
 
 /// The metadata of `issuer`, whose `issuer` is identical to the one asked for (SSF 1.0 §7.2.3).
 pub async fn metadata(http: &Http, issuer: &IssuerUrl) -> Result<Metadata, DiscoveryError> {
-    let found: Metadata = well_known(http, issuer, "ssf-configuration", METADATA).await?;
+    metadata_of(&metadata_document(http, issuer).await?, issuer)
+}
+
+/// The answer that holds the metadata of `issuer`, with any status that says yes.
+pub(crate) async fn metadata_document(http: &Http, issuer: &IssuerUrl) -> Result<Answer, DiscoveryError> {
+    well_known(http, issuer, "ssf-configuration", METADATA).await
+}
+
+/// The metadata in that answer, if they are those of `issuer`.
+pub(crate) fn metadata_of(answer: &Answer, issuer: &IssuerUrl) -> Result<Metadata, DiscoveryError> {
+    let found: Metadata = read(answer, METADATA)?;
     if found.issuer != *issuer {
         return Err(DiscoveryError::OtherIssuer { document: METADATA, expected: issuer.clone() });
     }
@@ -66,25 +76,30 @@ pub async fn token_endpoint(http: &Http, issuer: &IssuerUrl, is_development: boo
         issuer: IssuerUrl,
         token_endpoint: String,
     }
-    let found: Server = well_known(http, issuer, "oauth-authorization-server", AUTHORIZATION_SERVER).await?;
+    let answer = well_known(http, issuer, "oauth-authorization-server", AUTHORIZATION_SERVER).await?;
+    let found: Server = read(&answer, AUTHORIZATION_SERVER)?;
     if found.issuer != *issuer {
         return Err(DiscoveryError::OtherIssuer { document: AUTHORIZATION_SERVER, expected: issuer.clone() });
     }
     Ok(fetch::endpoint(&found.token_endpoint, "token_endpoint", is_development)?)
 }
 
-async fn well_known<T: serde::de::DeserializeOwned>(
+async fn well_known(
     http: &Http,
     issuer: &IssuerUrl,
     name: &str,
     document: &'static str,
-) -> Result<T, DiscoveryError> {
+) -> Result<Answer, DiscoveryError> {
     let url = well_known_path(issuer, name).ok_or(EndpointError { member: "issuer" })?;
     let answer =
-        fetch::send(http.get(url), MAX_ANSWER).await.map_err(|source| DiscoveryError::Fetch { document, source })?;
+        http.send(http.get(url), MAX_ANSWER).await.map_err(|source| DiscoveryError::Fetch { document, source })?;
     if !answer.status.is_success() {
         return Err(DiscoveryError::Status { document, status: answer.status });
     }
+    Ok(answer)
+}
+
+fn read<T: serde::de::DeserializeOwned>(answer: &Answer, document: &'static str) -> Result<T, DiscoveryError> {
     answer.json().map_err(|source| DiscoveryError::Body { document, source })
 }
 

@@ -1,5 +1,7 @@
 //! HTTP towards transmitters: one request, one bounded answer. Called by discovery, tokens, keys and management calls.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -14,14 +16,28 @@ use crate::config::is_on_loopback;
 /// `HTTP_PROXY` and its like in the environment are not settings of ours, and over plain http (a transmitter on loopback)
 /// a proxy would read tokens and SETs. Transmitters are reached directly.
 #[derive(Clone, Debug)]
-pub struct Http(Client);
+pub struct Http {
+    client: Client,
+    witness: Option<Arc<dyn Witness>>,
+}
+
+/// Sees every exchange as it is made, for people who want to look on. What it shows, it must mask itself.
+pub trait Witness: fmt::Debug + Send + Sync {
+    /// A request goes out.
+    fn sending(&self, request: &reqwest::Request);
+    /// Its answer has come, or will not.
+    fn received(&self, answer: Result<&Answer, &FetchError>);
+}
 
 /// An answer that arrived whole.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
 }
 
 /// There is no answer, or none that may be read.
@@ -65,23 +81,45 @@ impl Http {
             .connect_timeout(timeout.min(MAX_CONNECT))
             .tcp_nodelay(true)
             .user_agent(concat!("ssf-receiver/", env!("CARGO_PKG_VERSION")));
-        client.build().map(Self).map_err(FetchError::Client)
+        let client = client.build().map_err(FetchError::Client)?;
+        Ok(Self { client, witness: None })
+    }
+
+    /// The same, watched.
+    #[must_use]
+    pub fn watched_by(self, witness: Arc<dyn Witness>) -> Self {
+        Self { witness: Some(witness), ..self }
     }
 
     /// A GET to be sent.
     pub(super) fn get(&self, url: Url) -> RequestBuilder {
-        self.0.get(url).header(header::ACCEPT, "application/json")
+        self.request(http::Method::GET, url)
     }
 
     /// A request to be sent.
     pub(super) fn request(&self, method: http::Method, url: Url) -> RequestBuilder {
-        self.0.request(method, url).header(header::ACCEPT, "application/json")
+        self.client.request(method, url).header(header::ACCEPT, "application/json")
+    }
+
+    /// Sends the request and reads an answer of at most `limit` bytes.
+    pub(super) async fn send(&self, request: RequestBuilder, limit: usize) -> Result<Answer, FetchError> {
+        let request = request.build().map_err(fault)?;
+        if let Some(witness) = &self.witness {
+            witness.sending(&request);
+        }
+        let answer = self.exchange(request, limit).await;
+        if let Some(witness) = &self.witness {
+            witness.received(answer.as_ref());
+        }
+        answer
+    }
+
+    async fn exchange(&self, request: reqwest::Request, limit: usize) -> Result<Answer, FetchError> {
+        read(self.client.execute(request).await.map_err(fault)?, limit).await
     }
 }
 
-/// Sends the request and reads an answer of at most `limit` bytes.
-pub(super) async fn send(request: RequestBuilder, limit: usize) -> Result<Answer, FetchError> {
-    let mut response = request.send().await.map_err(fault)?;
+async fn read(mut response: reqwest::Response, limit: usize) -> Result<Answer, FetchError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(fault)? {
         if body.len() + chunk.len() > limit {
@@ -94,19 +132,19 @@ pub(super) async fn send(request: RequestBuilder, limit: usize) -> Result<Answer
 
 impl Answer {
     /// The body as JSON.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.body)
     }
 
     /// How long to wait before asking again, if the peer says so in seconds (RFC 9110 §10.2.3); at most a day.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
         Some(Duration::from_secs(seconds).min(Duration::from_hours(24)))
     }
 }
 
 /// An endpoint the transmitter announced: https, or plain http on loopback if its issuer is so too.
-pub(super) fn endpoint(text: &str, member: &'static str, is_development: bool) -> Result<Url, EndpointError> {
+pub(crate) fn endpoint(text: &str, member: &'static str, is_development: bool) -> Result<Url, EndpointError> {
     let allowed =
         |url: &Url| url.scheme() == "https" || (is_development && url.scheme() == "http" && is_on_loopback(url));
     text.parse().ok().filter(allowed).ok_or(EndpointError { member })
@@ -137,7 +175,8 @@ mod tests {
     async fn a_peer_that_cannot_be_reached_is_named_without_credentials_and_query() {
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let url = format!("http://me:secret@{closed}/poll?key=secret").parse().unwrap();
-        let error = send(Http::new(Duration::from_secs(5)).unwrap().get(url), MAX_ANSWER).await.unwrap_err();
+        let http = Http::new(Duration::from_secs(5)).unwrap();
+        let error = http.send(http.get(url), MAX_ANSWER).await.unwrap_err();
         assert_eq!(error.to_string(), format!("the transmitter cannot be reached at http://{closed}/poll"));
         assert!(!ssf_common::runtime::telemetry::chain(&error).contains("secret"));
     }

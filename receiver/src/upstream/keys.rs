@@ -8,10 +8,11 @@ use ssf_common::clock::Timestamp;
 use ssf_common::id::KeyId;
 use ssf_common::jwks::{JwksError, VerifyingKeys};
 use ssf_common::runtime::Env;
+use ssf_common::set::{self, Policy, Refusal, VerifiedSet};
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::fetch::{self, FetchError, Http, MAX_ANSWER};
+use super::fetch::{FetchError, Http, MAX_ANSWER};
 
 /// The keys of one upstream. Whoever finds a key id unknown may have the set [fetched anew](Keys::look_for), all together
 /// once per cooldown: a stranger who makes up key ids cannot turn us against the transmitter.
@@ -94,7 +95,7 @@ impl Keys {
     async fn read(&self, fetched: &mut Fetched, from: &Url) -> Result<(), KeysError> {
         fetched.has_failed = true;
         let now = self.env.now();
-        let answer = fetch::send(self.http.get(from.clone()), MAX_ANSWER).await.map_err(KeysError::Fetch)?;
+        let answer = self.http.send(self.http.get(from.clone()), MAX_ANSWER).await.map_err(KeysError::Fetch)?;
         if !answer.status.is_success() {
             return Err(KeysError::Status(answer.status));
         }
@@ -102,6 +103,23 @@ impl Keys {
         *self.present.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         (fetched.read_at, fetched.has_failed) = (Some(now), false);
         Ok(())
+    }
+}
+
+/// Verifies a SET with the keys at hand, and once more with those that `look_for` brings if its key is unknown.
+///
+/// # Errors
+/// What must be known to judge it cannot be had: not a reason to refuse it.
+pub async fn verified<E>(
+    raw: &[u8],
+    policy: &Policy,
+    keys: &VerifyingKeys,
+    now: Timestamp,
+    look_for: impl AsyncFnOnce(&KeyId) -> Result<Arc<VerifyingKeys>, E>,
+) -> Result<Result<VerifiedSet, Refusal>, E> {
+    match set::verify(raw, policy, keys, now) {
+        Err(Refusal::UnknownKey(key_id)) => Ok(set::verify(raw, policy, &*look_for(&key_id).await?, now)),
+        verified => Ok(verified),
     }
 }
 

@@ -197,6 +197,7 @@ impl Upstream {
             }),
             description: Some(description),
             aud: None,
+            format: None,
         }
     }
 
@@ -243,8 +244,7 @@ impl Upstream {
     }
 
     fn key_set(&self, metadata: &Metadata) -> Result<Url, LinkError> {
-        let text = metadata.jwks_uri.as_deref().ok_or(LinkError::NoKeySet)?;
-        Ok(fetch::endpoint(text, "jwks_uri", self.settings.is_development())?)
+        key_set_of(metadata, self.settings.is_development())
     }
 
     fn renew_policy(&self) {
@@ -252,15 +252,31 @@ impl Upstream {
             [] => self.held().audiences.clone(),
             configured => configured.to_vec(),
         };
-        let critical = self.metadata().map(|(metadata, _)| metadata.critical_subject_members.clone());
-        let policy = Policy {
-            max_bytes: self.max_set_bytes,
-            vocabulary: self.settings.vocabulary(),
-            timeline_claim: self.settings.timeline_claim.clone(),
-            critical_members: critical.unwrap_or_default(),
-            legacy_shapes: self.settings.legacy_shapes,
-            ..Policy::new(self.settings.issuer.clone(), audiences)
-        };
+        let metadata = self.metadata().map(|(metadata, _)| metadata);
+        let policy = policy_of(&self.settings, audiences, metadata.as_deref(), self.max_set_bytes);
         *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
+}
+
+/// What a SET of this transmitter to these audiences must be like.
+pub(crate) fn policy_of(
+    settings: &UpstreamSettings,
+    audiences: Vec<String>,
+    metadata: Option<&Metadata>,
+    max_bytes: usize,
+) -> Policy {
+    Policy {
+        max_bytes,
+        vocabulary: settings.vocabulary(),
+        timeline_claim: settings.timeline_claim.clone(),
+        critical_members: metadata.map(|known| known.critical_subject_members.clone()).unwrap_or_default(),
+        legacy_shapes: settings.legacy_shapes,
+        ..Policy::new(settings.issuer.clone(), audiences)
+    }
+}
+
+/// Where the transmitter's keys are.
+pub(crate) fn key_set_of(metadata: &Metadata, is_development: bool) -> Result<Url, LinkError> {
+    let text = metadata.jwks_uri.as_deref().ok_or(LinkError::NoKeySet)?;
+    Ok(fetch::endpoint(text, "jwks_uri", is_development)?)
 }

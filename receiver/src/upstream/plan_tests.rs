@@ -30,6 +30,7 @@ fn wanted() -> CreateStream {
         delivery: Some(Delivery::push("https://rp.example/ssf/push/idp".to_owned(), None)),
         description: Some("ssf-receiver idp".to_owned()),
         aud: None,
+        format: None,
     }
 }
 

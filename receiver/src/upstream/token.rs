@@ -14,8 +14,8 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::discover::{self, DiscoveryError};
-use super::fetch::{self, FetchError, Http, MAX_ANSWER};
-use crate::config::{Credential, UpstreamSettings};
+use super::fetch::{FetchError, Http, MAX_ANSWER};
+use crate::config::{ClientAuth, Credential, UpstreamSettings};
 
 /// Hands out the access token of one upstream and gets a new one when it must. Callers that come together share one
 /// request.
@@ -79,11 +79,11 @@ impl Tokens {
     pub async fn current(&self) -> Result<SecretString, TokenError> {
         match &self.credential {
             Credential::Static(token) => Ok(token.clone()),
-            Credential::Client { id, secret } => {
+            Credential::Client { id, secret, auth } => {
                 let mut kept = self.kept.lock().await;
                 match &kept.token {
                     Some((token, until)) if self.env.now() < *until => Ok(token.clone()),
-                    _ => self.issued(&mut kept, id, secret).await,
+                    _ => self.issued(&mut kept, id, secret, *auth).await,
                 }
             }
         }
@@ -91,16 +91,22 @@ impl Tokens {
 
     /// A token in place of one that was answered with 401, if another can be had.
     pub async fn instead_of(&self, rejected: &SecretString) -> Result<Option<SecretString>, TokenError> {
-        let Credential::Client { id, secret } = &self.credential else { return Ok(None) };
+        let Credential::Client { id, secret, auth } = &self.credential else { return Ok(None) };
         let mut kept = self.kept.lock().await;
         match &kept.token {
             // Somebody else was faster.
             Some((token, _)) if token.expose_secret() != rejected.expose_secret() => Ok(Some(token.clone())),
-            _ => self.issued(&mut kept, id, secret).await.map(Some),
+            _ => self.issued(&mut kept, id, secret, *auth).await.map(Some),
         }
     }
 
-    async fn issued(&self, kept: &mut Kept, id: &str, secret: &SecretString) -> Result<SecretString, TokenError> {
+    async fn issued(
+        &self,
+        kept: &mut Kept,
+        id: &str,
+        secret: &SecretString,
+        auth: ClientAuth,
+    ) -> Result<SecretString, TokenError> {
         kept.token = None;
         let endpoint = match self.token_url.clone().or_else(|| kept.endpoint.take()) {
             Some(endpoint) => endpoint,
@@ -114,8 +120,14 @@ impl Tokens {
         }
         let asked_at = self.env.now();
         let request = self.http.request(http::Method::POST, endpoint.clone());
-        let request = request.header(header::AUTHORIZATION, basic(id, secret)).form(&form);
-        let answer = fetch::send(request, MAX_ANSWER).await.map_err(TokenError::Fetch)?;
+        let request = match auth {
+            ClientAuth::Basic => request.header(header::AUTHORIZATION, basic(id, secret)),
+            ClientAuth::Post => {
+                form.extend([("client_id", id), ("client_secret", secret.expose_secret())]);
+                request
+            }
+        };
+        let answer = self.http.send(request.form(&form), MAX_ANSWER).await.map_err(TokenError::Fetch)?;
         if !answer.status.is_success() {
             let code = answer.json::<OAuthError>().ok().map(|body| body.error).filter(|code| is_code(code));
             return Err(TokenError::Refused { status: answer.status, code });
@@ -197,7 +209,7 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_795_000_000)));
         let env = Env { clock: Arc::<ManualClock>::clone(&clock), random: Arc::new(SeededRandom::new(1)) };
         let settings = UpstreamSettings::new(server.uri().into(), Delivery::Poll);
-        let credential = Credential::Client { id: "rp:1".to_owned(), secret: "s/cret".into() };
+        let credential = Credential::Client { id: "rp:1".to_owned(), secret: "s/cret".into(), auth: ClientAuth::Basic };
         (Tokens::new(&settings, credential, Http::new(Duration::from_secs(5)).unwrap(), env), clock)
     }
 
@@ -220,6 +232,25 @@ mod tests {
         let rejected = tokens.current().await.unwrap();
         let (one, other) = tokio::join!(tokens.instead_of(&rejected), tokens.instead_of(&rejected));
         assert_eq!((one.unwrap().unwrap().expose_secret(), other.unwrap().unwrap().expose_secret()), ("two", "two"));
+    }
+
+    #[tokio::test]
+    async fn a_secret_may_stand_in_the_form_for_servers_that_want_it_there() {
+        let server = MockServer::start().await;
+        Mock::given(path("/token"))
+            .and(body_string_contains("&client_id=rp%3A1&client_secret=s%2Fcret"))
+            .respond_with(
+                ResponseTemplate::new(200).set_body_json(json!({"access_token": "one", "token_type": "Bearer"})),
+            )
+            .mount(&server)
+            .await;
+        let (mut tokens, _) = tokens(&server);
+        tokens.token_url = Some(format!("{}/token", server.uri()).parse().unwrap());
+        tokens.credential =
+            Credential::Client { id: "rp:1".to_owned(), secret: "s/cret".into(), auth: ClientAuth::Post };
+        assert_eq!(tokens.current().await.unwrap().expose_secret(), "one");
+        let asked = server.received_requests().await.unwrap();
+        assert!(!asked[0].headers.contains_key("authorization"), "one way of the two (RFC 6749 §2.3)");
     }
 
     #[tokio::test]

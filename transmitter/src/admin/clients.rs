@@ -1,10 +1,16 @@
 //! Clients: adding, listing and removing receivers and producers.
 
+use serde_json::json;
 use sqlx::PgPool;
+use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::Env;
 
-use crate::client::{Client, ClientId, ClientKey, Digest, Scope, Scopes, store};
+use super::page::{Page, looked_for};
+use crate::audit::{self, Actor, Deed};
+use crate::client::authentication::store as registered;
+use crate::client::{Authentication, Client, ClientId, ClientKey, Digest, Profile, Scope, Scopes, store};
 use crate::issuer::Issuer;
+use crate::stream::algorithm;
 
 /// A client to be added.
 #[derive(Clone, Debug)]
@@ -19,6 +25,15 @@ pub struct NewClient {
     pub max_streams: u32,
     /// The type URIs offered to it; `None` means all.
     pub events_supported: Option<Vec<String>>,
+    /// How its new streams are signed; `None` means as the issuer's. Its first key must be published for a while before
+    /// it signs; until then they are signed as the issuer's.
+    pub algorithm: Option<Algorithm>,
+    /// Whether it operates the whole service; then it needs the scope ssf.admin.
+    pub is_operator: bool,
+    /// How it shows who it is at the token endpoint.
+    pub authentication: Authentication,
+    /// In whose words it speaks.
+    pub profile: Profile,
     /// Whether it gets a secret for the token endpoint.
     pub with_secret: bool,
     /// Whether it gets a static token.
@@ -34,6 +49,10 @@ impl NewClient {
             audience: vec![audience.to_owned()],
             max_streams: 1,
             events_supported: None,
+            algorithm: None,
+            is_operator: false,
+            authentication: Authentication::default(),
+            profile: Profile::Strict,
             with_secret: true,
             with_token: false,
         }
@@ -47,9 +66,18 @@ impl NewClient {
             audience: Vec::new(),
             max_streams: 0,
             events_supported: None,
+            algorithm: None,
+            is_operator: false,
+            authentication: Authentication::default(),
+            profile: Profile::Strict,
             with_secret: false,
             with_token: true,
         }
+    }
+
+    /// Somebody who operates the whole service, with a static token.
+    pub fn operator(client_id: &str) -> Self {
+        Self { scopes: [Scope::Admin].into_iter().collect(), is_operator: true, ..Self::producer(client_id) }
     }
 }
 
@@ -67,6 +95,7 @@ pub async fn add_client(
     pool: &PgPool,
     issuer: &Issuer,
     new: &NewClient,
+    actor: &Actor,
     env: &Env,
 ) -> sqlx::Result<Option<Credentials>> {
     let now = env.now();
@@ -78,28 +107,50 @@ pub async fn add_client(
         audience: new.audience.clone(),
         max_streams: new.max_streams,
         events_supported: new.events_supported.clone(),
+        is_operator: new.is_operator,
+        profile: new.profile,
     };
-    let secret = new.with_secret.then(|| env.random.secret());
+    let secret = (new.with_secret && new.authentication.has_secret()).then(|| env.random.secret());
     let token = new.with_token.then(|| env.random.secret());
     let mut tx = pool.begin().await?;
     if !store::insert(&mut tx, &client, secret.as_deref().map(Digest::of), now).await? {
         return Ok(None);
     }
+    if new.algorithm.is_some() {
+        algorithm::store::set_for_client(&mut tx, client.key, new.algorithm).await?;
+        // whoever makes keys hears of it
+        crate::issuer::store::ring(&mut tx).await?;
+    }
+    if new.authentication != Authentication::default() {
+        registered::set(&mut tx, client.key, &new.authentication, secret.as_deref().map(Digest::of)).await?;
+    }
     if let Some(token) = &token {
         store::insert_token(&mut tx, Digest::of(token), client.key, &client.scopes, now, None).await?;
     }
+    let details = json!({"scopes": new.scopes.to_string(), "audience": new.audience, "algorithm": new.algorithm, "operator": new.is_operator});
+    let deed = Deed { actor, action: "client.added", target: new.client_id.to_string(), details };
+    audit::record(&mut tx, issuer.id, &deed, now).await?;
     tx.commit().await?;
     Ok(Some(Credentials { secret: secret.map(Into::into), token: token.map(Into::into) }))
 }
 
-/// Removes a client: its tokens end and its streams are disabled at once; what waited on them is recorded as discarded. `false` if there is none of this name.
-pub async fn remove_client(pool: &PgPool, issuer: &Issuer, client_id: &ClientId, env: &Env) -> sqlx::Result<bool> {
+/// Removes a client: its tokens end and its streams are disabled at once; what waited on them is recorded as discarded.
+/// `false` if there is none of this name.
+pub async fn remove_client(
+    pool: &PgPool,
+    issuer: &Issuer,
+    client_id: &ClientId,
+    actor: &Actor,
+    env: &Env,
+) -> sqlx::Result<bool> {
     let now = env.now();
     let mut tx = pool.begin().await?;
     let Some(client) = store::remove(&mut tx, issuer.id, client_id, now).await? else { return Ok(false) };
     for stream in crate::stream::store::all_of_client(&mut tx, client).await? {
         crate::stream::store::discard(&mut tx, stream.key, "client_removed", now).await?;
     }
+    let deed = Deed { actor, action: "client.removed", target: client_id.to_string(), details: json!({}) };
+    audit::record(&mut tx, issuer.id, &deed, now).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -111,20 +162,32 @@ pub struct ListedClient {
     pub client: Client,
     /// How many streams it has.
     pub streams: i64,
+    /// How its new streams are signed, if not as the issuer's.
+    pub algorithm: Option<Algorithm>,
     /// Whether it can use the token endpoint.
     pub has_secret: bool,
     /// When it was added.
     pub created_at: ssf_common::clock::Timestamp,
 }
 
-/// The living clients by name.
-pub async fn list_clients(pool: &PgPool, issuer: &Issuer) -> sqlx::Result<Vec<ListedClient>> {
-    let listed = store::list(&mut *pool.acquire().await?, issuer.id).await?;
-    let show = |row: store::Listed| ListedClient {
+/// The living clients by name, behind the name `after`.
+pub async fn list_clients(pool: &PgPool, issuer: &Issuer, after: &str, limit: u16) -> sqlx::Result<Page<ListedClient>> {
+    let found = store::list(&mut *pool.acquire().await?, issuer.id, after, after, looked_for(limit)).await?;
+    Ok(Page::of(found, limit, |row| row.client.client_id.to_string()).map(listed))
+}
+
+/// The living client of this name.
+pub async fn find_client(pool: &PgPool, issuer: &Issuer, client_id: &ClientId) -> sqlx::Result<Option<ListedClient>> {
+    let found = store::list(&mut *pool.acquire().await?, issuer.id, client_id.as_str(), "", 1).await?;
+    Ok(found.into_iter().find(|row| row.client.client_id == *client_id).map(listed))
+}
+
+fn listed(row: store::Listed) -> ListedClient {
+    ListedClient {
         client: row.client,
         streams: row.streams,
+        algorithm: row.algorithm,
         has_secret: row.has_secret,
         created_at: row.created_at,
-    };
-    Ok(listed.into_iter().map(show).collect())
+    }
 }

@@ -6,6 +6,7 @@ use ssf_common::id::IssuerUrl;
 use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::Env;
 
+use super::page::{Page, looked_for};
 use crate::audit::{self, Actor, Deed};
 use crate::config::check_issuer_url;
 use crate::issuer::{Issuer, IssuerId, OwnDefaults, store};
@@ -25,6 +26,46 @@ pub async fn find_issuer(pool: &PgPool, url: &IssuerUrl) -> sqlx::Result<Option<
 /// All issuers that are served.
 pub async fn list_issuers(pool: &PgPool) -> sqlx::Result<Vec<Issuer>> {
     store::served(&mut *pool.acquire().await?).await
+}
+
+/// A page of the issuers that are served, by birth, behind `after`.
+pub async fn page_issuers(pool: &PgPool, after: Option<IssuerId>, limit: u16) -> sqlx::Result<Page<Issuer>> {
+    let from = after.unwrap_or(IssuerId(uuid::Uuid::nil()));
+    let found = store::page(&mut *pool.acquire().await?, from, after, looked_for(limit)).await?;
+    Ok(Page::of(found, limit, |issuer| issuer.id.to_string()))
+}
+
+/// The issuer of this row, if it is served.
+pub async fn issuer_of_id(pool: &PgPool, id: IssuerId) -> sqlx::Result<Option<Issuer>> {
+    let found = store::page(&mut *pool.acquire().await?, id, None, 1).await?;
+    Ok(found.into_iter().find(|issuer| issuer.id == id))
+}
+
+/// Gives an issuer other defaults for its new streams, and a first key of the algorithm if it has none.
+pub async fn update_issuer(
+    pool: &PgPool,
+    issuer: &Issuer,
+    own: &OwnDefaults,
+    sealing: &SealingKey,
+    actor: &Actor,
+    env: &Env,
+) -> Result<Issuer, AddIssuerError> {
+    let now = env.now();
+    let mut tx = pool.begin().await?;
+    store::set_own(&mut tx, issuer.id, own).await?;
+    let issuer = Issuer { own: own.clone(), ..issuer.clone() };
+    if let Some(algorithm) = own.algorithm {
+        ensure_active(&mut tx, &issuer, &[algorithm], sealing, env).await?;
+    }
+    let details = json!({
+        "algorithm": own.algorithm, "default_subjects": own.default_subjects, "max_streams": own.max_streams,
+        "min_verification_interval": own.min_verification_interval_s, "inactivity_timeout": own.inactivity_timeout_s,
+    });
+    let deed = Deed { actor, action: "issuer.updated", target: issuer.id.to_string(), details };
+    audit::record(&mut tx, issuer.id, &deed, now).await?;
+    store::ring(&mut tx).await?;
+    tx.commit().await?;
+    Ok(issuer)
 }
 
 /// Adds an issuer with a first key for each of `algorithms`, or gives the one of this URL these defaults. Every process

@@ -9,7 +9,9 @@ use http::request::Parts;
 use super::ApiState;
 use super::error::ApiError;
 use super::front::At;
-use crate::client::{Digest, Principal, Scope, store};
+use crate::authorization::Verdict;
+use crate::client::authentication::store::registered;
+use crate::client::{Client, Digest, Principal, Scope, store};
 use crate::tenant::Tenant;
 
 /// An authenticated caller. As the first extractor of a handler it decides before body and existence are looked at.
@@ -21,7 +23,8 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The principal, if its token allows `scope`.
+    /// The principal, if its token allows `scope`. With `ssf.admin` it may be an operator of another issuer: what it
+    /// administers is [`tenant`](Self::tenant), never its own client's issuer.
     pub(crate) fn with(self, scope: Scope) -> Result<Principal, ApiError> {
         if self.principal.may(scope) { Ok(self.principal) } else { Err(ApiError::Scope(scope)) }
     }
@@ -42,10 +45,39 @@ impl FromRequestParts<ApiState> for Caller {
             (Some(_), Some(_)) => return Err(ApiError::MisplacedToken),
         };
         let token = header.to_str().ok().and_then(bearer).ok_or(ApiError::NoToken)?;
-        let mut conn = state.pool.acquire().await?;
-        let principal = store::principal(&mut conn, tenant.issuer.id, Digest::of(token), state.env.now()).await?;
-        principal.map(|principal| Self { principal, tenant }).ok_or(ApiError::BadToken)
+        let principal = match own(state, &tenant, token).await? {
+            Some(principal) => principal,
+            None => outside(state, &tenant, token).await?,
+        };
+        state.traffic.count(principal.client.key, parts.uri.path(), state.env.now())?;
+        Ok(Self { principal, tenant })
     }
+}
+
+/// Who holds this token, if it is one of ours.
+async fn own(state: &ApiState, tenant: &Tenant, token: &str) -> Result<Option<Principal>, ApiError> {
+    // none of ours has a dot; a JWT does
+    if token.contains('.') {
+        return Ok(None);
+    }
+    let mut conn = state.pool.acquire().await?;
+    let principal = store::principal(&mut conn, tenant.issuer.id, Digest::of(token), state.env.now()).await?;
+    // an operator's token ends with the issuer it was made at
+    Ok(principal.filter(|principal| state.tenants.of(principal.client.issuer_id).is_some()))
+}
+
+/// Who holds this token by the word of an outside server: a client registered here, within what it may do here.
+async fn outside(state: &ApiState, tenant: &Tenant, token: &str) -> Result<Principal, ApiError> {
+    let granted = match state.outside.judge(&tenant.issuer.url, token).await {
+        Verdict::Good(granted) => granted,
+        Verdict::Bad => return Err(ApiError::BadToken),
+        Verdict::Unknown => return Err(ApiError::Unavailable),
+    };
+    let mut conn = state.pool.acquire().await?;
+    let known = registered(&mut conn, tenant.issuer.id, &granted.client_id).await?;
+    // the whole service is operated with credentials of ours only
+    let client = Client { is_operator: false, ..known.ok_or(ApiError::NotRegistered)?.client };
+    Ok(Principal { scopes: granted.scopes.within(&client.scopes), client })
 }
 
 fn bearer(header: &str) -> Option<&str> {

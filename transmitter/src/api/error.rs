@@ -10,9 +10,19 @@ use ssf_common::runtime::telemetry::chain;
 
 use crate::client::Scope;
 use crate::delivery::PollingError;
-use crate::keys::SealError;
+use crate::keys::{KeyRingError, SealError};
 use crate::outbox::{DraftError, RecordError};
 use crate::stream::ConfigurationError;
+use crate::stream::subjects::{ListError, SecretError};
+
+/// The body of every answer that is not what was asked for.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct Problem {
+    /// A code for programs.
+    error: String,
+    /// A sentence for people.
+    error_description: String,
+}
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
@@ -25,14 +35,20 @@ pub(crate) enum ApiError {
     MisplacedToken,
     /// The token does not allow this.
     Scope(Scope),
+    /// The token is good, but its client is not registered at this issuer.
+    NotRegistered,
     /// The request is wrong, and how.
     Invalid(String),
     /// There is nothing here, or nothing of yours.
     NotFound(&'static str),
+    /// This may not be done, by whatever credential.
+    Forbidden(String),
     /// It contradicts what is there.
     Conflict(String),
     /// Too fast: come again after so many seconds.
     TooFast(u64),
+    /// Too many requests of this client: come again after so many seconds.
+    TooMany(u64),
     /// Not now; nothing was changed.
     Unavailable,
     /// Our fault; the details are in the log.
@@ -47,10 +63,16 @@ impl ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        let unavailable = is_away(&error);
+        let unavailable = is_away(&error) || is_passing(&error);
         tracing::warn!(error = %chain(&error), "a request failed at the database");
         if unavailable { Self::Unavailable } else { Self::Internal }
     }
+}
+
+/// Whether the same statement may do later: it met another (class 40) or took too long (57014).
+fn is_passing(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("40") || code == "57014")
 }
 
 impl From<RecordError> for ApiError {
@@ -80,9 +102,41 @@ impl From<SealError> for ApiError {
     }
 }
 
+impl From<KeyRingError> for ApiError {
+    fn from(error: KeyRingError) -> Self {
+        match error {
+            KeyRingError::Database(error) => error.into(),
+            KeyRingError::Seal(_) | KeyRingError::Key(_) => {
+                tracing::error!(error = %chain(&error), "a signing key cannot be used");
+                Self::Internal
+            }
+        }
+    }
+}
+
 impl From<ConfigurationError> for ApiError {
     fn from(error: ConfigurationError) -> Self {
         Self::Invalid(error.to_string())
+    }
+}
+
+impl From<SecretError> for ApiError {
+    fn from(error: SecretError) -> Self {
+        match error {
+            SecretError::Database(error) => error.into(),
+            SecretError::Seal(error) => error.into(),
+        }
+    }
+}
+
+impl From<ListError> for ApiError {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Database(error) => error.into(),
+            ListError::TooManyKeys(_) => Self::Invalid(format!("`subject` is not valid: {error}")),
+            // §8.1.3.2, §8.1.3.3: not allowed to add or remove this subject, or in general
+            ListError::Full(_) | ListError::TooManyShapes | ListError::OwnSubject => Self::Forbidden(error.to_string()),
+        }
     }
 }
 
@@ -117,7 +171,13 @@ impl IntoResponse for ApiError {
                 let header = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scope.as_str());
                 (error_reply(StatusCode::FORBIDDEN, "insufficient_scope", &text), Some(challenge(&header)))
             }
+            Self::NotRegistered => {
+                let text = "the token is good, but its client is not registered at this issuer";
+                let body = error_reply(StatusCode::FORBIDDEN, "access_denied", text);
+                (body, Some(challenge("Bearer error=\"insufficient_scope\"")))
+            }
             Self::Invalid(reason) => (error_reply(StatusCode::BAD_REQUEST, "invalid_request", &reason), None),
+            Self::Forbidden(reason) => (error_reply(StatusCode::FORBIDDEN, "forbidden", &reason), None),
             Self::NotFound(what) => (error_reply(StatusCode::NOT_FOUND, "not_found", what), None),
             Self::Conflict(reason) => (error_reply(StatusCode::CONFLICT, "conflict", &reason), None),
             Self::TooFast(seconds) => {
@@ -126,6 +186,11 @@ impl IntoResponse for ApiError {
                     "too_many_requests",
                     "verification was requested too soon after the last one",
                 );
+                (body, Some((RETRY_AFTER, HeaderValue::from(seconds))))
+            }
+            Self::TooMany(seconds) => {
+                let text = "this client has sent more requests than it may; come again when Retry-After has passed";
+                let body = error_reply(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", text);
                 (body, Some((RETRY_AFTER, HeaderValue::from(seconds))))
             }
             Self::Unavailable => {

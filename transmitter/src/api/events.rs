@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -10,19 +10,29 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use ssf_common::clock::Timestamp;
 use ssf_common::id::Txn;
+use utoipa::ToSchema;
 
 use super::ApiState;
 use super::auth::Caller;
-use super::error::ApiError;
+use super::error::{ApiError, Problem};
+use super::query::Named;
 use super::streams::{json, json_body};
 use crate::client::{ClientKey, Scope};
 use crate::delivery::store::progress::{DeliveryProgress, of_event};
 use crate::issuer::IssuerId;
 use crate::outbox::{Draft, EventId, NewEvent, store};
 
-/// `POST /events`. Answers 202 `{"event_id", "txn"}` for one decision, `{"events": [{"event_id", "txn"}, …]}` for several.
-/// All of a batch are recorded, or none. With `Idempotency-Key` the same request gives the same answer for a day; the
-/// same key with another body is a 409.
+/// Hands in decisions: one object, an array, or NDJSON
+///
+/// 202 comes after the commit. All of a batch are recorded, or none. With `Idempotency-Key` the same request gives the
+/// same answer for a day. Members beside those named here belong to the event.
+#[utoipa::path(post, path = "/events", tag = "events", operation_id = "recordEvents",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    request_body(description = "One decision, an array, or one per line (application/x-ndjson)", content((HandedIn = "application/json"), (Draft = "application/x-ndjson"))),
+    security(("bearer" = ["ssf.emit"])),
+    responses(
+        (status = 202, description = "Recorded", body = Recorded),
+        (status = 409, description = "The Idempotency-Key was used for another request", body = Problem)))]
 pub(super) async fn record(
     State(state): State<ApiState>,
     caller: Caller,
@@ -50,11 +60,15 @@ pub(super) async fn record(
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
 }
 
-/// `GET /events/{event_id}`: where it stands, in how many streams, and which was slowest.
+/// Where a decision stands, in how many streams, and which was slowest
+#[utoipa::path(get, path = "/events/{event_id}", tag = "events", operation_id = "readProgress",
+    params(("event_id" = EventId, Path, description = "Which decision")),
+    security(("bearer" = ["ssf.emit"])),
+    responses((status = 200, description = "Its progress", body = Progress), (status = 404, description = "There is no such event", body = Problem)))]
 pub(super) async fn progress(
     State(state): State<ApiState>,
     caller: Caller,
-    Path(event_id): Path<String>,
+    Named(event_id): Named,
 ) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Emit)?.client;
     let event_id: EventId = event_id.parse().map_err(|_| ApiError::NotFound(NO_EVENT))?;
@@ -65,35 +79,52 @@ pub(super) async fn progress(
 }
 
 /// The body of `GET /events/{event_id}`. Times in RFC 3339, durations in milliseconds since the decision.
-#[derive(Debug, Serialize)]
-struct Progress {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Progress {
+    /// Its id.
     event_id: EventId,
+    /// The cause.
     txn: Txn,
+    /// Type URI.
     #[serde(rename = "type")]
     event_type: String,
     /// recorded, fanned_out, rejected.
     state: String,
+    /// Why it was rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     rejection: Option<String>,
+    /// The decision's time.
     occurred_at: Timestamp,
+    /// When it was durable.
     recorded_at: Timestamp,
+    /// When its deliveries were made.
     #[serde(skip_serializing_if = "Option::is_none")]
     fanned_out_at: Option<Timestamp>,
+    /// How many streams wanted it.
     streams: i32,
+    /// How many have it.
     delivered: usize,
+    /// How many wait for it.
     pending: usize,
+    /// How many will not get it by themselves: refused, expired, discarded.
     refused: usize,
+    /// Who took longest.
     #[serde(skip_serializing_if = "Option::is_none")]
     slowest: Option<Slowest>,
 }
 
-#[derive(Debug, Serialize)]
-struct Slowest {
+/// The slowest delivery of a decision.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Slowest {
+    /// To whom.
     stream_id: String,
     /// So far, if it is still pending.
     ms: f64,
+    /// Whether it still is.
     pending: bool,
+    /// How often it was tried.
     attempts: i32,
+    /// What went wrong last.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -129,11 +160,35 @@ impl Progress {
     }
 }
 
-/// The three shapes of a body.
-#[derive(Deserialize)]
+/// What a producer gets back.
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-enum HandedIn {
+pub(super) enum Recorded {
+    /// One decision.
+    One(RecordedEvent),
+    /// A batch, in its order.
+    Many {
+        /// One each.
+        events: Vec<RecordedEvent>,
+    },
+}
+
+/// A decision that was recorded.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RecordedEvent {
+    /// Its id.
+    event_id: EventId,
+    /// The cause, the same in every SET of it.
+    txn: Txn,
+}
+
+/// One decision, or several.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum HandedIn {
+    /// An array, or one per line.
     Many(Vec<Draft>),
+    /// One object.
     One(Box<Draft>),
 }
 
@@ -157,8 +212,8 @@ impl HandedIn {
         match self {
             Self::One(draft) => Ok((false, vec![draft.check(issuer, &state.vocabulary, &state.env)?])),
             Self::Many(drafts) if drafts.is_empty() => Err(ApiError::invalid("the batch is empty")),
-            Self::Many(drafts) if drafts.len() > MAX_BATCH => {
-                Err(ApiError::Invalid(format!("the batch has more than {MAX_BATCH} events")))
+            Self::Many(drafts) if drafts.len() > state.max_batch => {
+                Err(ApiError::Invalid(format!("the batch has more than {} events", state.max_batch)))
             }
             Self::Many(drafts) => {
                 let events = drafts.into_iter().enumerate().map(|(at, draft)| {
@@ -172,11 +227,11 @@ impl HandedIn {
 }
 
 fn answer(events: &[NewEvent], is_batch: bool) -> Value {
-    let one = |event: &NewEvent| json!({"event_id": event.event_id, "txn": event.txn});
-    match events {
-        [event] if !is_batch => one(event),
-        events => json!({"events": events.iter().map(one).collect::<Vec<_>>()}),
-    }
+    let one = |event: &NewEvent| RecordedEvent { event_id: event.event_id, txn: event.txn.clone() };
+    json!(match events {
+        [event] if !is_batch => Recorded::One(one(event)),
+        events => Recorded::Many { events: events.iter().map(one).collect() },
+    })
 }
 
 /// Records under an idempotency key, in one transaction with it. `Some` is the answer of the earlier request.
@@ -205,6 +260,5 @@ async fn record_once(
     Ok(None)
 }
 
-const MAX_BATCH: usize = 10_000;
 const MAX_KEY: usize = 255;
 const NO_EVENT: &str = "there is no such event";

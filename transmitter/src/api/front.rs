@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OriginalUri, Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::header::HOST;
+use http::header::{HOST, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 
-use super::ApiState;
 use super::error::ApiError;
+use super::{ApiState, is_health};
 use crate::tenant::Tenant;
 
 /// The issuer that was meant.
@@ -27,11 +28,17 @@ impl FromRequestParts<ApiState> for At {
 
 /// Finds the issuer and takes its path off the request's, so that every route is written as for an issuer at the root.
 /// Documents of an issuer stand between host and path (SSF 1.0 §7.2.1). A request that means no issuer goes on as it is,
-/// for the routes of the whole service.
-pub(super) async fn find_issuer(State(state): State<ApiState>, mut request: Request) -> Result<Request, Response> {
+/// for the routes of the whole service. Every refusal of a bearer token names the issuer's resource metadata (RFC 9728
+/// §5.1), for that is known only here.
+pub(super) async fn find_issuer(
+    State(state): State<ApiState>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Response> {
     // nested in another application, the path was shortened already
     let whole = request.extensions().get::<OriginalUri>().map_or_else(|| request.uri().clone(), |uri| uri.0.clone());
-    let host = host_of(&whole, request.headers()).map(ToOwned::to_owned);
+    let origin = state.traffic.origin(&request);
+    let host = origin.host.clone().or_else(|| host_of(&whole, request.headers()).map(ToOwned::to_owned));
     let found = match well_known(whole.path()) {
         Some((name, issuer_path)) => {
             let tenant = state.tenants.with_path(host.as_deref(), issuer_path);
@@ -40,15 +47,37 @@ pub(super) async fn find_issuer(State(state): State<ApiState>, mut request: Requ
         }
         None => state.tenants.at(host.as_deref(), whole.path()).map(|(tenant, rest)| (tenant, rest.to_owned())),
     };
-    if let Some((tenant, path)) = found {
-        if let Some(uri) = with_path(&whole, &path) {
-            *request.uri_mut() = uri;
-        }
-        request.extensions_mut().insert(At(tenant));
+    let Some((tenant, path)) = found else {
+        request.extensions_mut().insert(origin);
+        return Ok(next.run(request).await);
+    };
+    let is_https = tenant.issuer.url.as_str().starts_with("https://");
+    if is_https && origin.is_secure == Some(false) && !is_health(&path) {
+        // a token that came this way was readable on its way (RFC 6750 §5.3)
+        return Err(ApiError::invalid("this issuer is reached over https only").into_response());
     }
-    Ok(request)
+    request.extensions_mut().insert(origin);
+    if let Some(uri) = with_path(&whole, &path) {
+        *request.uri_mut() = uri;
+    }
+    request.extensions_mut().insert(At(Arc::clone(&tenant)));
+    let mut response = next.run(request).await;
+    if let Some(challenge) = response.headers_mut().get_mut(WWW_AUTHENTICATE) {
+        name_resource(challenge, &tenant);
+    }
+    Ok(response)
 }
 
+fn name_resource(challenge: &mut HeaderValue, tenant: &Tenant) {
+    let Some(said) = challenge.to_str().ok().filter(|said| said.starts_with("Bearer")) else { return };
+    let separator = if said == "Bearer" { " " } else { ", " };
+    let metadata = tenant.endpoints.well_known("oauth-protected-resource");
+    if let Ok(whole) = HeaderValue::from_str(&format!("{said}{separator}resource_metadata=\"{metadata}\"")) {
+        *challenge = whole;
+    }
+}
+
+/// The host the client asked for; a trusted proxy's word comes before it.
 fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     uri.authority().map(http::uri::Authority::as_str).or_else(|| headers.get(HOST)?.to_str().ok())
 }
@@ -66,4 +95,4 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-const NOTHING: &str = "there is nothing at this path";
+pub(super) const NOTHING: &str = "there is nothing at this path";

@@ -4,31 +4,59 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::{FromRequestParts, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
+use http::request::Parts;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ssf_common::event::StreamStatus;
 use ssf_common::id::StreamId;
 use ssf_common::protocol::{CreateStream, StreamConfiguration, UpdateStream};
+use utoipa::{IntoParams, ToSchema};
 
 use super::ApiState;
 use super::auth::Caller;
-use super::error::ApiError;
+use super::error::{ApiError, Problem};
+use crate::audit::{self, Actor, Deed};
 use crate::client::{Client, Scope};
 use crate::delivery::authorization_place;
-use crate::stream::{Offer, Stream, StreamKey, Wanted, configure, store};
+use crate::stream::subjects::store::list::set_default;
+use crate::stream::{Offer, Stream, StreamKey, Wanted, algorithm, configure, store};
 use crate::tenant::Tenant;
 
-#[derive(Deserialize)]
+/// Which stream.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Which {
-    pub(super) stream_id: Option<StreamId>,
+    /// Its id.
+    stream_id: Option<StreamId>,
 }
 
-/// `POST`: creates a stream (§8.1.1.1). 409 if this receiver may have no further one.
+impl Which {
+    /// It must name one.
+    pub(super) fn required(self) -> Result<StreamId, ApiError> {
+        self.stream_id.ok_or_else(|| ApiError::invalid("the query must name a stream_id"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Which {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let query = Query::<Self>::try_from_uri(&parts.uri);
+        query.map(|Query(which)| which).map_err(|_| ApiError::invalid("the query must name a stream_id at most once"))
+    }
+}
+
+/// Creates a stream (SSF 1.0 §8.1.1.1)
+#[utoipa::path(post, path = "/ssf/streams", tag = "streams", operation_id = "createStream", request_body = CreateStream,
+    security(("bearer" = ["ssf.manage"])),
+    responses(
+        (status = 201, description = "The whole configuration", body = StreamConfiguration),
+        (status = 409, description = "This receiver may have no further stream", body = Problem)))]
 pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
     let tenant = Arc::clone(&caller.tenant);
     let client = caller.with(Scope::Manage)?.client;
@@ -36,6 +64,9 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
     let request: CreateStream = json_body(&body)?;
     let wanted = Wanted::create(&request, &client, &offer)?;
     let key = StreamKey::unguessable(&*state.env.random);
+    let sealed = seal(&state, key, request.delivery.and_then(|delivery| delivery.authorization_header))?;
+    let mut tx = state.pool.begin().await?;
+    let signed = algorithm::of_new_stream(&mut tx, &client, offer.algorithm).await?;
     let stream = Stream {
         key,
         issuer_id: client.issuer_id,
@@ -44,44 +75,51 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
         status: StreamStatus::Enabled,
         status_reason: None,
         wanted,
-        algorithm: offer.algorithm,
+        algorithm: signed.now,
         min_verification_interval_s: offer.min_verification_interval_s,
         inactivity_timeout_s: offer.inactivity_timeout_s,
         created_at: state.env.now(),
     };
-    let sealed = seal(&state, key, request.delivery.and_then(|delivery| delivery.authorization_header))?;
-    let mut tx = state.pool.begin().await?;
     if !store::insert(&mut tx, &stream, client.max_streams, sealed.as_deref()).await? {
         return Err(ApiError::Conflict(format!(
             "this receiver may have {} stream(s) and has them; read, change or delete one",
             client.max_streams
         )));
     }
+    set_default(&mut tx, key, tenant.defaults.subjects).await?;
+    algorithm::await_key(&mut tx, &stream, signed).await?;
     tx.commit().await?;
     tracing::info!(stream.id = %key, client.id = %client.client_id, "a stream was created");
     Ok(reply(StatusCode::CREATED, &configuration(&state, &tenant, &client, &stream)))
 }
 
-/// `GET`: one stream by `?stream_id=`, or the array of all (§8.1.1.2).
-pub(super) async fn read(
-    State(state): State<ApiState>,
-    caller: Caller,
-    Query(which): Query<Which>,
-) -> Result<Response, ApiError> {
+/// One stream by `stream_id`, or the array of all (SSF 1.0 §8.1.1.2)
+#[utoipa::path(get, path = "/ssf/streams", tag = "streams", operation_id = "readStreams", params(Which),
+    security(("bearer" = ["ssf.read"])),
+    responses(
+        (status = 200, description = "The configuration, or all of them", body = OneOrAll),
+        (status = 404, description = "This receiver has no such stream", body = Problem)))]
+pub(super) async fn read(State(state): State<ApiState>, caller: Caller, which: Which) -> Result<Response, ApiError> {
     let tenant = Arc::clone(&caller.tenant);
     let client = caller.with(Scope::Read)?.client;
     let mut conn = state.pool.acquire().await?;
     if let Some(stream_id) = which.stream_id {
         let stream = own(&state, &mut conn, &stream_id, &client).await?;
-        return Ok(reply(StatusCode::OK, &configuration(&state, &tenant, &client, &stream)));
+        let one = configuration(&state, &tenant, &client, &stream);
+        return Ok(reply(StatusCode::OK, &OneOrAll::One(Box::new(one))));
     }
+    store::note_activity(&mut conn, client.key, state.env.now()).await?;
     let streams = store::all_of_client(&mut conn, client.key).await?;
-    let all: Vec<StreamConfiguration> =
-        streams.iter().map(|stream| configuration(&state, &tenant, &client, stream)).collect();
-    Ok(reply(StatusCode::OK, &all))
+    let all = streams.iter().map(|stream| configuration(&state, &tenant, &client, stream));
+    Ok(reply(StatusCode::OK, &OneOrAll::All(all.collect())))
 }
 
-/// `PATCH`: what is missing stays (§8.1.1.3).
+/// Changes a stream: what is missing stays (SSF 1.0 §8.1.1.3)
+#[utoipa::path(patch, path = "/ssf/streams", tag = "streams", operation_id = "updateStream", request_body = UpdateStream,
+    security(("bearer" = ["ssf.manage"])),
+    responses(
+        (status = 200, description = "The whole configuration", body = StreamConfiguration),
+        (status = 404, description = "This receiver has no such stream", body = Problem)))]
 pub(super) async fn patch(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
     let tenant = Arc::clone(&caller.tenant);
     let client = caller.with(Scope::Manage)?.client;
@@ -92,7 +130,12 @@ pub(super) async fn patch(State(state): State<ApiState>, caller: Caller, body: B
     .await
 }
 
-/// `PUT`: what is missing goes (§8.1.1.4).
+/// Replaces a stream: what is missing goes (SSF 1.0 §8.1.1.4)
+#[utoipa::path(put, path = "/ssf/streams", tag = "streams", operation_id = "replaceStream", request_body = UpdateStream,
+    security(("bearer" = ["ssf.manage"])),
+    responses(
+        (status = 200, description = "The whole configuration", body = StreamConfiguration),
+        (status = 404, description = "This receiver has no such stream", body = Problem)))]
 pub(super) async fn put(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
     let tenant = Arc::clone(&caller.tenant);
     let client = caller.with(Scope::Manage)?.client;
@@ -103,20 +146,39 @@ pub(super) async fn put(State(state): State<ApiState>, caller: Caller, body: Byt
     .await
 }
 
-/// `DELETE`: 204, in any status of the stream (§8.1.1.5).
-pub(super) async fn delete(
-    State(state): State<ApiState>,
-    caller: Caller,
-    Query(which): Query<Which>,
-) -> Result<Response, ApiError> {
+/// Deletes a stream, in any status (SSF 1.0 §8.1.1.5)
+#[utoipa::path(delete, path = "/ssf/streams", tag = "streams", operation_id = "deleteStream", params(Which),
+    security(("bearer" = ["ssf.manage"])),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, description = "This receiver has no such stream", body = Problem)))]
+pub(super) async fn delete(State(state): State<ApiState>, caller: Caller, which: Which) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Manage)?.client;
-    let stream_id = which.stream_id.ok_or_else(|| ApiError::invalid("the query must name a stream_id"))?;
     let mut tx = state.pool.begin().await?;
-    let stream = own(&state, &mut tx, &stream_id, &client).await?;
-    store::delete(&mut tx, stream.key, state.env.now()).await?;
+    let stream = own(&state, &mut tx, &which.required()?, &client).await?;
+    let now = state.env.now();
+    store::delete(&mut tx, stream.key, now).await?;
+    let actor = Actor::Client(client.client_id.to_string());
+    let deed = Deed {
+        actor: &actor,
+        action: "stream.deleted",
+        target: stream.key.to_string(),
+        details: serde_json::json!({}),
+    };
+    audit::record(&mut tx, client.issuer_id, &deed, now).await?;
     tx.commit().await?;
     tracing::info!(stream.id = %stream.key, client.id = %client.client_id, "a stream was deleted by its receiver");
     Ok((StatusCode::NO_CONTENT, [(CACHE_CONTROL, "no-store")]).into_response())
+}
+
+/// What a receiver reads: one stream, or all of its own.
+#[derive(serde::Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum OneOrAll {
+    /// The one that was named.
+    One(Box<StreamConfiguration>),
+    /// All, if none was named.
+    All(Vec<StreamConfiguration>),
 }
 
 async fn change(
@@ -141,7 +203,16 @@ async fn change(
         Some(sealed) => store::StoredAuthorization::Replace(sealed.as_deref()),
     };
     store::configure(&mut tx, stream.key, &wanted, authorization, state.env.now()).await?;
+    let is_delivered_anew = sealed.is_some();
+    if is_delivered_anew {
+        store::forget_trouble(&mut tx, stream.key).await?;
+    }
     tx.commit().await?;
+    if is_delivered_anew {
+        // what waited for the old way may go the new one
+        state.push.wake();
+        state.polling.ring(stream.key);
+    }
     stream.wanted = wanted;
     Ok(reply(StatusCode::OK, &configuration(state, tenant, client, &stream)))
 }
@@ -198,4 +269,4 @@ fn reply<T: serde::Serialize>(status: StatusCode, body: &T) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-const NO_STREAM: &str = "there is no such stream";
+pub(super) const NO_STREAM: &str = "there is no such stream";

@@ -5,18 +5,28 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
+use ssf_common::event::StreamStatus;
 use ssf_common::protocol::VerifyRequest;
 
 use super::ApiState;
 use super::auth::Caller;
-use super::error::ApiError;
+use super::error::{ApiError, Problem};
 use super::streams::{json_body, own};
 use crate::client::Scope;
 use crate::control::{is_fit_state, verification};
 use crate::outbox::record;
 use crate::stream::store;
 
-/// 204; 429 if the receiver is faster than the stream's `min_verification_interval`.
+/// Asks for a verification event (SSF 1.0 §8.1.4.2)
+///
+/// It is sent past `events_delivered`. 400 while the stream is paused or disabled: a 204 says that the event was sent or
+/// will be, and on such a stream it will not.
+#[utoipa::path(post, path = "/ssf/verify", tag = "streams", operation_id = "verifyStream", request_body = VerifyRequest,
+    security(("bearer" = ["ssf.manage"])),
+    responses(
+        (status = 204, description = "It will be sent"),
+        (status = 404, description = "This receiver has no such stream", body = Problem),
+        (status = 429, description = "Sooner than the stream's min_verification_interval; Retry-After says when", body = Problem)))]
 pub(super) async fn request(State(state): State<ApiState>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
     let client = caller.with(Scope::Manage)?.client;
     let request: VerifyRequest = json_body(&body)?;
@@ -25,6 +35,10 @@ pub(super) async fn request(State(state): State<ApiState>, caller: Caller, body:
     }
     let mut tx = state.pool.begin().await?;
     let stream = own(&state, &mut tx, &request.stream_id, &client).await?;
+    if stream.status != StreamStatus::Enabled {
+        let status = stream.status.as_str();
+        return Err(ApiError::Invalid(format!("the stream is {status}; verify it once it is enabled")));
+    }
     let now = state.env.now();
     if let Err(seconds) = store::take_verification(&mut tx, stream.key, now).await? {
         return Err(ApiError::TooFast(seconds));

@@ -1,20 +1,23 @@
-//! `client add|list|remove`.
+//! `client add|list|remove`; what it does to credentials later stands in `credential`.
 
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::Env;
-use ssf_transmitter::admin::{self, Credentials, NewClient};
-use ssf_transmitter::client::{Scope, Scopes};
+use ssf_transmitter::admin::{self, Credentials, ListedClient, MAX_PAGE, NewClient};
+use ssf_transmitter::client::{Profile, Scope, Scopes};
 use ssf_transmitter::config::Settings;
 use ssf_transmitter::issuer::Issuer;
 
-use super::database::Database;
+use super::credential;
+use super::database::{Database, actor};
 use super::say;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Adds a receiver (with --audience) or a producer (with --producer) and prints its credentials, once.
+    /// Adds a receiver (with --audience), a producer (with --producer) or an operator (with --operator) and prints its
+    /// credentials, once.
     Add(Add),
     /// Lists the clients.
     List {
@@ -27,27 +30,43 @@ pub(super) enum Command {
         /// Its name.
         client_id: String,
     },
+    #[command(flatten)]
+    Credential(credential::Command),
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Add {
     /// The name the client authenticates with.
     client_id: String,
     /// A receiver: the `aud` of its SETs. May be given several times.
-    #[arg(long, value_name = "AUD", required_unless_present = "producer")]
+    #[arg(long, value_name = "AUD", required_unless_present_any = ["producer", "operator"])]
     audience: Vec<String>,
     /// A producer: may emit decisions, has no streams.
     #[arg(long, conflicts_with = "audience")]
     producer: bool,
+    /// Somebody who operates the whole service: may use the admin API of every issuer, and add and remove issuers.
+    #[arg(long, conflicts_with_all = ["audience", "producer", "scope"])]
+    operator: bool,
     /// Scopes instead of the usual ones: ssf.read, ssf.manage, ssf.emit, ssf.admin. May be given several times.
     #[arg(long, value_name = "SCOPE")]
     scope: Vec<Scope>,
     /// How many streams a receiver may have.
     #[arg(long, default_value_t = 1, value_name = "N")]
     max_streams: u32,
-    /// A static bearer token instead of a secret for the token endpoint. Producers always get one.
+    /// How a receiver's new streams are signed: RS256, PS256, ES256 or EdDSA; as the issuer's if left out. An algorithm that
+    /// nobody used before takes effect when its first key has been published for keys.publish_ahead.
+    #[arg(long, value_name = "ALG", conflicts_with = "producer")]
+    algorithm: Option<Algorithm>,
+    /// legacy: a receiver that speaks the words of old RISC (its delivery URIs, `format`), and is answered so.
+    #[arg(long, default_value = "strict", value_name = "strict|legacy")]
+    profile: Profile,
+    /// A static bearer token instead of a secret for the token endpoint. Producers and operators get one unless they are
+    /// given --auth-method.
     #[arg(long)]
     token: bool,
+    #[command(flatten)]
+    method: credential::Method,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -72,28 +91,32 @@ async fn work(
     let issuer = database.issuer(settings, at, env).await?;
     match command {
         Command::Add(add) => {
-            let new = add.client();
-            let credentials = admin::add_client(&database.pool, &issuer, &new, env).await?;
+            let new = add.client(settings)?;
+            let credentials = admin::add_client(&database.pool, &issuer, &new, &actor(), env).await?;
             let credentials = credentials.ok_or_else(|| {
                 anyhow::anyhow!("there is a client named {}; remove it first or choose another name", add.client_id)
             })?;
             Ok(add.show(&issuer, &new, &credentials))
         }
         Command::List { json } => {
-            let clients = admin::list_clients(&database.pool, &issuer).await?;
+            let clients = all(database, &issuer).await?;
             let lines = clients.iter().map(|listed| {
                 let client = &listed.client;
                 if json {
                     return json!({
                         "client_id": client.client_id, "scopes": client.scopes.to_string(), "audience": client.audience,
                         "streams": listed.streams, "max_streams": client.max_streams, "has_secret": listed.has_secret,
+                        "algorithm": listed.algorithm,
+                        "profile": client.profile.as_str(),
                         "created_at": listed.created_at,
                     })
                     .to_string();
                 }
                 let audience = if client.audience.is_empty() { "-".to_owned() } else { client.audience.join(",") };
+                let algorithm =
+                    listed.algorithm.map_or(String::new(), |algorithm| format!("  signed with {algorithm}"));
                 format!(
-                    "{:<24} {:<28} {:<40} streams {}/{}",
+                    "{:<24} {:<28} {:<40} streams {}/{}{algorithm}",
                     client.client_id.as_str(),
                     client.scopes.to_string(),
                     audience,
@@ -109,27 +132,53 @@ async fn work(
             })
         }
         Command::Remove { client_id } => {
-            let removed = admin::remove_client(&database.pool, &issuer, &client_id.as_str().into(), env).await?;
+            let removed =
+                admin::remove_client(&database.pool, &issuer, &client_id.as_str().into(), &actor(), env).await?;
             anyhow::ensure!(removed, "there is no client named {client_id}");
             Ok(format!("removed {client_id}: its tokens have ended and its streams are disabled"))
+        }
+        Command::Credential(command) => credential::work(settings, database, &issuer, command, env).await,
+    }
+}
+
+async fn all(database: &Database, issuer: &Issuer) -> anyhow::Result<Vec<ListedClient>> {
+    let (mut all, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = admin::list_clients(&database.pool, issuer, &after, MAX_PAGE).await?;
+        all.extend(page.items);
+        match page.next {
+            Some(next) => after = next,
+            None => return Ok(all),
         }
     }
 }
 
 impl Add {
-    fn client(&self) -> NewClient {
-        let mut new =
-            if self.producer { NewClient::producer(&self.client_id) } else { NewClient::receiver(&self.client_id, "") };
-        if !self.producer {
+    fn client(&self, settings: &Settings) -> anyhow::Result<NewClient> {
+        let name = &self.client_id;
+        let mut new = match (self.operator, self.producer) {
+            (true, _) => NewClient::operator(name),
+            (false, true) => NewClient::producer(name),
+            (false, false) => NewClient::receiver(name, ""),
+        };
+        if !self.producer && !self.operator {
             new.audience.clone_from(&self.audience);
             new.max_streams = self.max_streams;
+            new.algorithm = self.algorithm;
+            new.profile = self.profile;
             new.with_token = self.token;
             new.with_secret = !self.token;
         }
         if !self.scope.is_empty() {
             new.scopes = self.scope.iter().copied().collect::<Scopes>();
         }
-        new
+        if let Some(authentication) = self.method.chosen(settings)? {
+            // a producer or an operator that is given a method needs no static token
+            new.with_token = self.token;
+            new.with_secret = authentication.has_secret();
+            new.authentication = authentication;
+        }
+        Ok(new)
     }
 
     fn show(&self, issuer: &Issuer, new: &NewClient, credentials: &Credentials) -> String {

@@ -1,9 +1,13 @@
 //! The command line: what each command takes, and who does it.
 
 mod client;
+mod credential;
 mod database;
+mod dead_letter;
 mod emit;
 mod issuer;
+mod keys;
+mod secure;
 mod serve;
 mod stream;
 
@@ -43,7 +47,11 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the service until SIGTERM or Ctrl-C.
-    Serve,
+    Serve {
+        /// Serves TLS with a certificate for localhost by an authority made under data.dir: for development.
+        #[arg(long)]
+        dev_tls: bool,
+    },
     /// Brings the database schema up to date and ends. `serve` does it too.
     Migrate,
     /// Prints the settings in force, secrets masked.
@@ -51,11 +59,17 @@ enum Command {
     /// Who may call: receivers and producers.
     #[command(subcommand)]
     Client(client::Command),
+    /// SETs that were given up: looked at, sent again, discarded.
+    #[command(subcommand)]
+    DeadLetter(dead_letter::Command),
     /// Records one decision, as POST /events would.
     Emit(emit::Emit),
     /// In whose names the service speaks.
     #[command(subcommand)]
     Issuer(issuer::Command),
+    /// What SETs are signed with.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// The receivers' streams.
     #[command(subcommand)]
     Stream(stream::Command),
@@ -63,20 +77,22 @@ enum Command {
 
 /// Runs one command.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let layers = Layers {
-        file: arguments.common.config,
-        overrides: arguments.common.overrides,
-        ..Layers::new("transmitter", DEFAULTS)
-    };
+    let mut overrides = arguments.common.overrides;
+    if matches!(arguments.command, Command::Serve { dev_tls: true }) {
+        overrides.push(("tls.development".to_owned(), "true".to_owned()));
+    }
+    let layers = Layers { file: arguments.common.config, overrides, ..Layers::new("transmitter", DEFAULTS) };
     let settings = Settings::load(&layers)?;
     let at = arguments.common.issuer.as_deref();
     match arguments.command {
-        Command::Serve => serve::serve(settings).await,
+        Command::Serve { .. } => serve::serve(settings).await,
         Command::Migrate => database::migrate(&settings).await,
         Command::Config => say(&effective(&settings)?),
         Command::Client(command) => client::run(&settings, at, command).await,
+        Command::DeadLetter(command) => dead_letter::run(&settings, at, command).await,
         Command::Emit(emit) => emit::run(&settings, at, emit).await,
         Command::Issuer(command) => issuer::run(&settings, command).await,
+        Command::Keys(command) => keys::run(&settings, at, command).await,
         Command::Stream(command) => stream::run(&settings, at, command).await,
     }
 }

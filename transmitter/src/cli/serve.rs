@@ -1,19 +1,24 @@
 //! `serve`: from settings to a running service and an orderly end.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use ssf_common::id::IssuerUrl;
 use ssf_common::runtime::Env;
-use ssf_common::runtime::http::{bind, serve as serve_http};
+use ssf_common::runtime::http::bind;
 use ssf_common::runtime::postgres::migrate_when_reachable;
 use ssf_common::runtime::shutdown::Shutdown;
 use ssf_common::runtime::telemetry;
 use ssf_transmitter::admin::{self, NewClient};
+use ssf_transmitter::audit::Actor;
 use ssf_transmitter::config::Settings;
+use ssf_transmitter::tenant::Endpoints;
 use ssf_transmitter::{MIGRATOR, Transmitter};
 
 use super::database::{Database, sealing_key, write_secret};
 use super::say;
+use super::secure::{secured, watch};
 
 /// Runs until SIGTERM or SIGINT.
 pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
@@ -23,6 +28,8 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
     shutdown.listen_for_signals().context("signal handlers could not be installed")?;
     // a taken port is said before anything is started
     let listener = bind(settings.server.listen.as_str(), "server.listen").await?;
+    let secured = secured(&settings, &env)?;
+    watch(&secured.server, &shutdown, &env)?;
     let sealing = sealing_key(&settings, &env)?;
     let database = Database::own(&settings).await?;
     if !migrate_when_reachable(&database.pool, &settings.database.schema, &MIGRATOR, &shutdown, &*env.random).await? {
@@ -30,16 +37,29 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
         return Ok(());
     }
     let transmitter = Arc::new(Transmitter::open(&settings, sealing, env.clone(), database.pool.clone()).await?);
-    let producer = first_producer(&settings, &transmitter, &database, &env).await?;
+    let first = [NewClient::producer("producer"), NewClient::operator("operator")];
+    let [producer, operator] = first_clients(&settings, &transmitter, &database, first, &env).await?;
     for other in admin::list_issuers(&database.pool).await?.iter().filter(|other| other.id != transmitter.issuer.id) {
         tracing::info!(issuer = %other.url, "serves this issuer too; `issuer remove` ends that");
     }
     warn_of_other_port(&settings);
     transmitter.spawn_workers(&shutdown);
     let address = listener.local_addr().context("the listener has no address")?;
-    say(&greeting(&settings, &address.to_string(), &database, producer.as_deref()))?;
-    serve_http(listener, transmitter.router(), &shutdown).await.context("the HTTP server failed")?;
-    shutdown.begin();
+    say(&greeting(
+        &settings,
+        &address.to_string(),
+        &database,
+        [producer.as_deref(), operator.as_deref()],
+        secured.authority.as_deref(),
+    ))?;
+    let (router, serving) = (transmitter.router(), shutdown.clone());
+    // on the stop like everybody else, so that it ends when the grace does
+    shutdown.spawn("http", async move {
+        if let Err(error) = secured.server.serve(listener, router, &serving).await {
+            tracing::error!(%error, "HTTP serving ended");
+        }
+        serving.begin();
+    });
     shutdown.wait().await;
     drop(transmitter);
     database.close().await;
@@ -49,26 +69,32 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
 }
 
-/// A private cluster gets a producer at its first start, so that a new user can emit at once. Returns the file with its
-/// token.
-async fn first_producer(
+/// A private cluster gets a producer and an operator at its first start, so that a new user can emit and look at once.
+/// Returns the files with their tokens.
+async fn first_clients<const N: usize>(
     settings: &Settings,
     transmitter: &Transmitter,
     database: &Database,
+    clients: [NewClient; N],
     env: &Env,
-) -> anyhow::Result<Option<String>> {
+) -> anyhow::Result<[Option<String>; N]> {
+    let mut files = [const { None }; N];
     if !settings.is_embedded() {
-        return Ok(None);
+        return Ok(files);
     }
-    let file = settings.data_file("producer.token");
-    if !file.exists() {
-        let added =
-            admin::add_client(&database.pool, &transmitter.issuer, &NewClient::producer("producer"), env).await?;
-        if let Some(token) = added.and_then(|credentials| credentials.token) {
-            write_secret(&file, secrecy::ExposeSecret::expose_secret(&token))?;
+    for (client, kept) in clients.iter().zip(&mut files) {
+        // with development certificates the issuer is another one, and a token is good at one issuer only
+        let suffix = if settings.tls.development { "-dev-tls" } else { "" };
+        let file = settings.data_file(&format!("{}{suffix}.token", client.client_id));
+        if !file.exists() {
+            let added = admin::add_client(&database.pool, &transmitter.issuer, client, &Actor::Service, env).await?;
+            if let Some(token) = added.and_then(|credentials| credentials.token) {
+                write_secret(&file, secrecy::ExposeSecret::expose_secret(&token))?;
+            }
         }
+        *kept = file.exists().then(|| file.display().to_string());
     }
-    Ok(file.exists().then(|| file.display().to_string()))
+    Ok(files)
 }
 
 /// A loopback issuer is where we listen; with one changed and not the other, nobody finds us.
@@ -80,9 +106,16 @@ fn warn_of_other_port(settings: &Settings) {
     }
 }
 
-fn greeting(settings: &Settings, address: &str, database: &Database, producer: Option<&str>) -> String {
+fn greeting(
+    settings: &Settings,
+    address: &str,
+    database: &Database,
+    [producer, operator]: [Option<&str>; 2],
+    authority: Option<&Path>,
+) -> String {
     let issuer = &settings.issuer.url;
-    let mut lines = vec![format!("ssf-transmitter listens on http://{address} as issuer {issuer}")];
+    let scheme = if settings.serves_tls() { "https" } else { "http" };
+    let mut lines = vec![format!("ssf-transmitter listens on {scheme}://{address} as issuer {issuer}")];
     match &database.cluster {
         Some(cluster) => {
             let location = cluster.location().display();
@@ -93,16 +126,48 @@ fn greeting(settings: &Settings, address: &str, database: &Database, producer: O
         }
         None => lines.push(format!("data: the configured server, schema {}", settings.database.schema)),
     }
-    if settings.is_development() {
-        lines.push("development: the issuer is plain http on loopback, so receivers may be plain http too".to_owned());
+    match authority {
+        Some(authority) => {
+            let authority = authority.display();
+            lines.push(
+                "development: TLS with a certificate of our own, so receivers may be plain http and private".to_owned(),
+            );
+            lines.push(format!("clients must trust the authority in {authority}:"));
+            lines.push(format!("  curl --cacert {authority} {}", well_known(issuer)));
+        }
+        None if settings.is_development() => {
+            lines.push(
+                "development: the issuer is plain http on loopback, so receivers may be plain http too".to_owned(),
+            );
+        }
+        None if !settings.serves_tls() => {
+            lines.push(
+                "plain http is served here: a proxy in front must end TLS; tls.certificate_file ends it here"
+                    .to_owned(),
+            );
+        }
+        None => {}
     }
-    lines.push(format!("metadata: {issuer}/.well-known/ssf-configuration"));
+    lines.push(format!("metadata: {}", well_known(issuer)));
+    lines.push(format!("every endpoint, to be read and tried: {issuer}/docs"));
+    let trusting = authority.map(|authority| format!("--cacert {} ", authority.display())).unwrap_or_default();
+    let at = if authority.is_some() { format!(" --issuer {issuer}") } else { String::new() };
     if let Some(file) = producer {
         lines.push(format!("a producer's token is in {file}; decide that a session is over:"));
         lines.push(format!(
-            "  curl -X POST {issuer}/events -H \"Authorization: Bearer $(cat {file})\" \\\n       -d '{{\"type\":\"session-revoked\",\"subject\":{{\"format\":\"opaque\",\"id\":\"session-1\"}}}}'"
+            "  curl {trusting}-X POST {issuer}/events -H \"Authorization: Bearer $(cat {file})\" \\\n       -d '{{\"type\":\"session-revoked\",\"subject\":{{\"format\":\"opaque\",\"id\":\"session-1\"}}}}'"
         ));
-        lines.push("register a receiver: ssf-transmitter client add my-app --audience https://app.example".to_owned());
+        lines
+            .push(format!("register a receiver: ssf-transmitter client add my-app --audience https://app.example{at}"));
+    }
+    if let Some(file) = operator {
+        lines.push(format!("an operator's token for the admin API is in {file}; how the streams are:"));
+        lines.push(format!("  curl {trusting}{issuer}/admin/v1/streams -H \"Authorization: Bearer $(cat {file})\""));
     }
     lines.join("\n")
+}
+
+/// The document stands between host and path (SSF 1.0 §7.2.1).
+fn well_known(issuer: &IssuerUrl) -> String {
+    Endpoints::of(issuer).well_known("ssf-configuration")
 }

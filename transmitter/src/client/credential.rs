@@ -19,7 +19,8 @@ pub enum Scope {
 }
 
 impl Scope {
-    const ALL: [Self; 4] = [Self::Read, Self::Manage, Self::Emit, Self::Admin];
+    /// Every scope.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Manage, Self::Emit, Self::Admin];
 
     /// The word on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -101,6 +102,16 @@ impl Digest {
     /// The digest of `credential`.
     pub fn of(credential: &str) -> Self {
         Self(Sha256::digest(credential).into())
+    }
+
+    /// As it was stored.
+    pub(super) fn stored(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// Its bytes, to be a key.
+    pub const fn bytes(self) -> [u8; 32] {
+        self.0
     }
 
     /// Its bytes.

@@ -2,8 +2,9 @@
 
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
+use ssf_common::jwks::Algorithm;
 
-use super::{Client, ClientId, ClientKey, Digest, Principal, Scopes};
+use super::{Client, ClientId, ClientKey, Digest, Principal, Scope, Scopes};
 use crate::issuer::IssuerId;
 
 /// Adds a client. `false` if a living one has this name.
@@ -14,8 +15,8 @@ pub(crate) async fn insert(
     now: Timestamp,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        "insert into client (id, issuer_id, client_id, secret_digest, scopes, audience, max_streams, events_supported, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "insert into client (id, issuer_id, client_id, secret_digest, scopes, audience, max_streams, events_supported, created_at, is_operator, profile)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          on conflict (issuer_id, client_id) where removed_at is null do nothing",
         client.key as _,
         client.issuer_id as _,
@@ -26,6 +27,8 @@ pub(crate) async fn insert(
         i32::try_from(client.max_streams).unwrap_or(i32::MAX),
         client.events_supported.as_deref() as _,
         now as _,
+        client.is_operator,
+        client.profile.as_str(),
     )
     .execute(conn)
     .await?;
@@ -61,18 +64,30 @@ pub(crate) async fn remove(
 pub(crate) struct Listed {
     pub(crate) client: Client,
     pub(crate) streams: i64,
+    pub(crate) algorithm: Option<Algorithm>,
     pub(crate) has_secret: bool,
     pub(crate) created_at: Timestamp,
 }
 
-/// The living clients of an issuer by name.
-pub(crate) async fn list(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<Listed>> {
+/// The living clients of an issuer by name, from the name `from` on, without the one that has the name `but`.
+pub(crate) async fn list(
+    conn: &mut PgConnection,
+    issuer: IssuerId,
+    from: &str,
+    but: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<Listed>> {
     let rows = sqlx::query!(
-        r#"select id as "key: ClientKey", client_id, scopes, audience, max_streams, events_supported, created_at,
+        r#"select id as "key: ClientKey", client_id, scopes, audience, max_streams, events_supported, is_operator, profile, algorithm, created_at,
                   secret_digest is not null as "has_secret!",
                   (select count(*) from stream s where s.client_id = client.id) as "streams!"
-             from client where issuer_id = $1 and removed_at is null order by client_id"#,
+             from client
+            where issuer_id = $1 and removed_at is null and client_id >= $2 and client_id <> $3
+            order by client_id limit $4"#,
         issuer as _,
+        from,
+        but,
+        limit,
     )
     .fetch_all(conn)
     .await?;
@@ -85,39 +100,15 @@ pub(crate) async fn list(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Res
             audience: row.audience,
             max_streams: u32::try_from(row.max_streams).unwrap_or(0),
             events_supported: row.events_supported,
+            is_operator: row.is_operator,
+            profile: row.profile.parse().expect("a CHECK allows only the two profiles"),
         },
         streams: row.streams,
+        algorithm: row.algorithm.map(|name| name.parse().expect("a CHECK allows only the four algorithms")),
         has_secret: row.has_secret,
         created_at: row.created_at,
     });
     Ok(listed.collect())
-}
-
-/// The living client of this name, if its secret has this digest.
-pub(crate) async fn authenticate(
-    conn: &mut PgConnection,
-    issuer: IssuerId,
-    client_id: &ClientId,
-    secret: Digest,
-) -> sqlx::Result<Option<Client>> {
-    let row = sqlx::query!(
-        r#"select id as "key: ClientKey", scopes, audience, max_streams, events_supported
-             from client where issuer_id = $1 and client_id = $2 and removed_at is null and secret_digest = $3"#,
-        issuer as _,
-        client_id.as_str(),
-        secret.as_bytes(),
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|row| Client {
-        key: row.key,
-        issuer_id: issuer,
-        client_id: client_id.clone(),
-        scopes: Scopes::from_words(row.scopes.iter().map(String::as_str)),
-        audience: row.audience,
-        max_streams: u32::try_from(row.max_streams).unwrap_or(0),
-        events_supported: row.events_supported,
-    }))
 }
 
 /// Keeps a token's digest; `expires_at` of `None` makes it static.
@@ -144,7 +135,8 @@ pub(crate) async fn insert_token(
     Ok(())
 }
 
-/// Who holds this token at this issuer, unless it ended. What the client may today limits what the token says.
+/// Who holds this token at this issuer, unless it ended. What the client may today limits what the token says; an
+/// operator of another issuer may administer here, and nothing else.
 pub(crate) async fn principal(
     conn: &mut PgConnection,
     issuer: IssuerId,
@@ -152,9 +144,11 @@ pub(crate) async fn principal(
     now: Timestamp,
 ) -> sqlx::Result<Option<Principal>> {
     let row = sqlx::query!(
-        r#"select c.id as "key: ClientKey", c.client_id, c.scopes, c.audience, c.max_streams, c.events_supported, t.scopes as granted
+        r#"select c.id as "key: ClientKey", c.issuer_id as "issuer_id: IssuerId", c.client_id, c.scopes, c.audience, c.max_streams,
+                  c.events_supported, c.is_operator, c.profile, t.scopes as granted
              from access_token t join client c on c.id = t.client_id
-            where t.digest = $1 and c.issuer_id = $2 and c.removed_at is null and (t.expires_at is null or t.expires_at > $3)"#,
+            where t.digest = $1 and (c.issuer_id = $2 or c.is_operator) and c.removed_at is null
+              and (t.expires_at is null or t.expires_at > $3)"#,
         token.as_bytes(),
         issuer as _,
         now as _,
@@ -163,15 +157,20 @@ pub(crate) async fn principal(
     .await?;
     Ok(row.map(|row| {
         let limit = Scopes::from_words(row.scopes.iter().map(String::as_str));
-        let scopes = Scopes::from_words(row.granted.iter().map(String::as_str)).within(&limit);
+        let mut scopes = Scopes::from_words(row.granted.iter().map(String::as_str)).within(&limit);
+        if row.issuer_id != issuer {
+            scopes = scopes.within(&Scopes::from_iter([Scope::Admin]));
+        }
         let client = Client {
             key: row.key,
-            issuer_id: issuer,
+            issuer_id: row.issuer_id,
             client_id: ClientId(row.client_id),
             scopes: limit,
             audience: row.audience,
             max_streams: u32::try_from(row.max_streams).unwrap_or(0),
             events_supported: row.events_supported,
+            is_operator: row.is_operator,
+            profile: row.profile.parse().expect("a CHECK allows only the two profiles"),
         };
         Principal { client, scopes }
     }))

@@ -16,8 +16,36 @@ impl Settings {
         if !self.issuer.revalidate_uri.contains(':') {
             return wrong("issuer.revalidate_uri", "must be an absolute URI");
         }
+        let is_member = |name: &String| !name.is_empty() && name != "format" && name.len() <= 255;
+        if !self.issuer.critical_subject_members.iter().all(is_member) {
+            return wrong(
+                "issuer.critical_subject_members",
+                "must be member names of complex subjects, such as \"tenant\"",
+            );
+        }
+        if self.streams.max_subjects > 1_000_000_000 {
+            return wrong("streams.max_subjects", "must be at most 1000000000");
+        }
+        if self.streams.removal_grace.duration() > Duration::from_hours(24 * 366) {
+            return wrong("streams.removal_grace", "must be at most a year");
+        }
         if self.tokens.lifetime.duration() > Duration::from_hours(1) || self.tokens.lifetime.duration().is_zero() {
             return wrong("tokens.lifetime", "must be more than 0 and at most 1h");
+        }
+        if self.tokens.max_assertion_lifetime.duration().is_zero() {
+            return wrong("tokens.max_assertion_lifetime", "must be more than 0");
+        }
+        if self.authorization.timeout.duration().is_zero() {
+            return wrong("authorization.timeout", "must be more than 0");
+        }
+        for server in &self.authorization.servers {
+            server
+                .check(self.is_development())
+                .map_err(|remedy| SettingsError::Value { key: "authorization.servers", remedy })?;
+        }
+        let verify_every = self.streams.verify_every.duration();
+        if !verify_every.is_zero() && verify_every < Duration::from_secs(10) {
+            return wrong("streams.verify_every", "must be 0s for never, or at least 10s");
         }
         if self.push.window == 0 || self.push.max_in_flight < self.push.window {
             return wrong("push.max_in_flight", "must be at least push.window, and push.window at least 1");
@@ -28,6 +56,7 @@ impl Settings {
         if self.poll.max_events == 0 {
             return wrong("poll.max_events", "must be at least 1");
         }
+        self.check_network()?;
         if !is_identifier(&self.database.schema) {
             return wrong("database.schema", "must be a plain SQL name: lower-case letters, digits and _");
         }
@@ -44,7 +73,7 @@ impl Settings {
                 "is required with database.url; make one with `openssl rand -base64 32`, keep it, and set keys.sealing_key or keys.sealing_key_file",
             );
         }
-        Ok(())
+        self.check_rotation()
     }
 }
 

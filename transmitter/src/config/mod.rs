@@ -1,14 +1,19 @@
 //! Settings: `config.default.toml` says what each means; here they become types and are checked against each other.
 
+mod authorization;
 mod check;
+mod network;
+mod rotation;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use authorization::{AuthorizationServer, ClientClaim, may_be_called};
 pub use check::{SettingsError, check_issuer_url};
+pub use rotation::{KEY_SET_MAX_AGE, OUT_OF_TOUCH, SHORTEST_AHEAD};
 pub use settings::{
-    Data, Database, DeliverySettings, IssuerSettings, Keys, Poll, Push, Server, Settings, Streams, TimelineSettings,
-    Tokens,
+    AuthorizationSettings, Data, Database, DeliverySettings, Intake, IssuerSettings, Keys, LimitSettings,
+    OutgoingSettings, Poll, Proxy, Push, Server, Settings, Streams, TimelineSettings, TlsSettings, Tokens,
 };
 
 /// The defaults, each with a sentence.

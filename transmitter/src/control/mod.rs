@@ -1,47 +1,18 @@
-//! Control events: what the transmitter says about a stream itself (SSF 1.0 §8.1.4, §8.1.5). They are addressed to one
-//! stream and pass its filters.
+//! Control: what the transmitter says about a stream itself (SSF 1.0 §8.1.4, §8.1.5), and the changes of status behind it.
+//!
+//! Verification events are recorded like decisions, addressed to one stream past its filters. Announcements of a change of
+//! status go straight among the deliveries, in the transaction of the change ([`change`]). Two workers act by themselves:
+//! [`Inactivity`] pauses streams nobody cares for, [`Heartbeat`] sends verification events nobody asked for.
 
-use serde_json::json;
-use ssf_common::event::{EventType, Vocabulary};
-use ssf_common::id::Txn;
-use ssf_common::runtime::Env;
-use ssf_common::subject::Subject;
+mod events;
+mod heartbeat;
+mod inactivity;
+mod status;
+mod store;
 
-use crate::issuer::IssuerId;
-use crate::outbox::{EventId, Lane, NewEvent};
-use crate::stream::StreamKey;
-
-/// A verification event for `stream` (§8.1.4.1). One that was asked for echoes `state`; an unsolicited one has none.
-pub fn verification(issuer: IssuerId, stream: StreamKey, state: Option<&str>, env: &Env) -> NewEvent {
-    let payload = state.map_or_else(|| json!({}), |state| json!({ "state": state }));
-    addressed(issuer, stream, &EventType::Verification, payload, env)
-}
-
-/// Whether `state` may be echoed: short enough, and storable.
-pub fn is_fit_state(state: &str) -> bool {
-    state.len() <= MAX_STATE && !state.contains('\0')
-}
-
-fn addressed(
-    issuer: IssuerId,
-    stream: StreamKey,
-    event_type: &EventType,
-    payload: serde_json::Value,
-    env: &Env,
-) -> NewEvent {
-    let now = env.now();
-    let event_id = EventId::new(now, &*env.random);
-    NewEvent {
-        event_id,
-        issuer,
-        stream: Some(stream),
-        lane: Lane::Urgent,
-        event_type: event_type.uri(&Vocabulary::default()).to_owned(),
-        subject: Subject::stream(&stream.stream_id()).to_value(),
-        txn: Txn(event_id.to_string()),
-        payload,
-        occurred_at: now,
-    }
-}
-
-const MAX_STATE: usize = 1_024;
+pub use events::{is_fit_reason, is_fit_state, verification};
+pub(crate) use heartbeat::verify_unsolicited;
+pub use heartbeat::{Heartbeat, Unsolicited};
+pub use inactivity::Inactivity;
+pub(crate) use status::change;
+pub use status::{ChangedBy, StatusChange};

@@ -1,9 +1,10 @@
 //! The fan-out worker: each recorded decision becomes one delivery per stream that wants it, in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
+use ssf_common::clock::Timestamp;
 use ssf_common::event::{EventType, StreamStatus, Vocabulary};
 use ssf_common::protocol::DeliveryMethod;
 use ssf_common::runtime::Env;
@@ -14,6 +15,7 @@ use super::{Bell, DeliveryId};
 use crate::outbox::Lane;
 use crate::stream::StreamKey;
 use crate::stream::store::{Subscription, subscriptions};
+use crate::stream::subjects::{Asked, Subjects};
 
 /// Takes recorded decisions in order of lane and recording. Any number of processes may run it: the transaction holds
 /// an advisory lock, because two of them at once could give one subject's events their places in the wrong order.
@@ -22,14 +24,22 @@ pub struct FanOut {
     pool: PgPool,
     env: Env,
     vocabulary: Arc<Vocabulary>,
+    subjects: Subjects,
     push: Wake,
     polls: Bell,
 }
 
 impl FanOut {
     /// `push` is rung for new push deliveries, `polls` for those of poll streams.
-    pub fn new(pool: PgPool, env: Env, vocabulary: Arc<Vocabulary>, push: Wake, polls: Bell) -> Self {
-        Self { pool, env, vocabulary, push, polls }
+    pub fn new(
+        pool: PgPool,
+        env: Env,
+        vocabulary: Arc<Vocabulary>,
+        subjects: Subjects,
+        push: Wake,
+        polls: Bell,
+    ) -> Self {
+        Self { pool, env, vocabulary, subjects, push, polls }
     }
 
     fn check(&self, recorded: &Recorded) -> Option<String> {
@@ -43,6 +53,43 @@ impl FanOut {
             );
         };
         crate::outbox::objection(event_type, subject, payload, recorded.occurred_at).map(|why| why.to_string())
+    }
+
+    /// Drops the deliveries of events about subjects that their stream does not want (SSF 1.0 §8.1.3). Control events are
+    /// wanted always, and streams that have all subjects are not asked.
+    async fn drop_unwanted(
+        &self,
+        conn: &mut PgConnection,
+        recorded: &[Recorded],
+        streams: &[Subscription],
+        deliveries: &mut Vec<Planned>,
+        now: Timestamp,
+    ) -> sqlx::Result<()> {
+        let filtering: HashSet<StreamKey> =
+            streams.iter().filter(|stream| stream.filters_subjects).map(|stream| stream.key).collect();
+        if filtering.is_empty() {
+            return Ok(());
+        }
+        let events: HashMap<i64, &Recorded> = recorded.iter().map(|event| (event.seq, event)).collect();
+        let (places, asked): (Vec<usize>, Vec<Asked<'_>>) = deliveries
+            .iter()
+            .enumerate()
+            .filter_map(|(place, planned)| {
+                let event = events.get(&planned.seq).filter(|event| event.stream.is_none())?;
+                let asked = Asked {
+                    issuer: event.issuer,
+                    seq: event.seq,
+                    subject: event.subject.as_ref(),
+                    stream: planned.stream,
+                };
+                filtering.contains(&planned.stream).then_some((place, asked))
+            })
+            .unzip();
+        let unwanted = self.subjects.unwanted(conn, &asked, now).await?;
+        let unwanted: HashSet<usize> = unwanted.into_iter().map(|at| places[at]).collect();
+        let mut place = 0..;
+        deliveries.retain(|_| place.next().is_none_or(|place| !unwanted.contains(&place)));
+        Ok(())
     }
 
     fn ring(&self, deliveries: &[Planned], streams: &[Subscription]) {
@@ -88,6 +135,7 @@ impl Worker for FanOut {
                 deliveries.push(Planned { id, seq: event.seq, stream: stream.key, lane: *lane });
             }
         }
+        self.drop_unwanted(&mut tx, &recorded, &streams, &mut deliveries, now).await?;
         store::finish(&mut tx, &recorded, &rejections, &deliveries, now).await?;
         tx.commit().await?;
         for (event, rejection) in recorded.iter().zip(&rejections) {
@@ -100,12 +148,14 @@ impl Worker for FanOut {
     }
 }
 
-/// Type ∩ status; a control event goes to its one stream, past the filters, while that is enabled.
+/// Type ∩ status; a control event goes to its one stream, past the filters.
 fn wants(stream: &Subscription, event: &Recorded) -> bool {
     stream.issuer_id == event.issuer
+        && stream.status != StreamStatus::Disabled
         && match event.stream {
-            Some(addressed) => addressed == stream.key && stream.status == StreamStatus::Enabled,
-            None => stream.status != StreamStatus::Disabled && stream.events_delivered.contains(&event.event_type),
+            // verification is refused while a stream is paused; what was granted before is held like everything else
+            Some(addressed) => addressed == stream.key,
+            None => stream.events_delivered.contains(&event.event_type),
         }
 }
 
@@ -157,7 +207,14 @@ mod tests {
 
     fn subscription(issuer_id: IssuerId, status: StreamStatus) -> Subscription {
         let key = StreamKey::unguessable(&SystemRandom);
-        Subscription { key, issuer_id, status, method: DeliveryMethod::Push, events_delivered: vec!["urn:a".into()] }
+        Subscription {
+            key,
+            issuer_id,
+            status,
+            method: DeliveryMethod::Push,
+            events_delivered: vec!["urn:a".into()],
+            filters_subjects: false,
+        }
     }
 
     #[test]
@@ -175,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_event_goes_to_its_stream_alone_and_not_while_it_is_paused() {
+    fn a_control_event_goes_to_its_stream_alone_and_not_while_it_is_disabled() {
         let ours = IssuerId(uuid::Uuid::nil());
         let (stream, other) = (subscription(ours, StreamStatus::Enabled), subscription(ours, StreamStatus::Enabled));
         let event = Recorded {
@@ -184,7 +241,7 @@ mod tests {
             ..recorded(1, 1, Lane::Urgent)
         };
         assert!(wants(&stream, &event) && !wants(&other, &event));
-        assert!(!wants(&Subscription { status: StreamStatus::Paused, ..stream }, &event));
+        assert!(!wants(&Subscription { status: StreamStatus::Disabled, ..stream }, &event));
     }
 
     proptest! {

@@ -23,6 +23,8 @@ struct State {
 struct Counts {
     /// On the wire, per stream; no entry where nothing is.
     streams: HashMap<StreamKey, Window>,
+    /// On the wire, per host; no entry where nothing is.
+    hosts: HashMap<String, i32>,
     /// On the wire or being settled, altogether.
     carried: usize,
 }
@@ -41,16 +43,23 @@ pub(super) struct Busy {
     pub(super) counts: Vec<i32>,
     /// Whether each answered within the last moment.
     pub(super) brisk: Vec<bool>,
+    /// The busy hosts …
+    pub(super) hosts: Vec<String>,
+    /// … and how much is on the wire to each.
+    pub(super) host_counts: Vec<i32>,
 }
 
 impl InFlight {
-    /// One more for `stream`: on the wire until it has landed, carried until the guard is dropped.
-    pub(super) fn enter(&self, stream: StreamKey) -> Flight {
+    /// One more for `stream`, to `host`: on the wire until it has landed, carried until the guard is dropped.
+    pub(super) fn enter(&self, stream: StreamKey, host: Option<String>) -> Flight {
         self.change(|counts| {
             counts.streams.entry(stream).or_default().sending += 1;
+            if let Some(host) = &host {
+                *counts.hosts.entry(host.clone()).or_default() += 1;
+            }
             counts.carried += 1;
         });
-        Flight { of: self.clone(), stream, landed: false }
+        Flight { of: self.clone(), stream, host, landed: false }
     }
 
     /// Every busy stream.
@@ -62,6 +71,7 @@ impl InFlight {
                 busy.counts.push(window.sending);
                 busy.brisk.push(window.is_brisk(now));
             }
+            (busy.hosts, busy.host_counts) = counts.hosts.iter().map(|(host, count)| (host.clone(), *count)).unzip();
             busy
         })
     }
@@ -98,6 +108,7 @@ impl Window {
 pub(super) struct Flight {
     of: InFlight,
     stream: StreamKey,
+    host: Option<String>,
     landed: bool,
 }
 
@@ -126,6 +137,14 @@ impl Flight {
                     counts.streams.remove(&self.stream);
                 }
             }
+            if let Some(host) = &self.host
+                && let Some(sending) = counts.hosts.get_mut(host)
+            {
+                *sending -= 1;
+                if *sending == 0 {
+                    counts.hosts.remove(host);
+                }
+            }
         });
     }
 }
@@ -151,14 +170,16 @@ mod tests {
     fn a_landed_set_leaves_room_but_is_carried_until_it_is_settled() {
         let in_flight = InFlight::default();
         let stream = StreamKey::unguessable(&SystemRandom);
-        let (mut one, two) = (in_flight.enter(stream), in_flight.enter(stream));
+        let (mut one, two) =
+            (in_flight.enter(stream, Some("rp.example".into())), in_flight.enter(stream, Some("rp.example".into())));
         assert!(!one.land(Timestamp::EPOCH), "the first answer says nothing of the pace");
         assert_eq!((in_flight.to(stream), in_flight.change(|counts| counts.carried)), (1, 2));
         let busy = in_flight.busy(Timestamp::from_unix_millis(19));
-        assert_eq!((busy.counts, busy.brisk), (vec![1], vec![true]));
+        assert_eq!((busy.counts, busy.brisk, busy.host_counts), (vec![1], vec![true], vec![1]));
         assert_eq!(in_flight.busy(Timestamp::from_unix_millis(20)).brisk, [false]);
         drop((one, two));
-        assert!(in_flight.busy(Timestamp::EPOCH).streams.is_empty());
+        let busy = in_flight.busy(Timestamp::EPOCH);
+        assert!(busy.streams.is_empty() && busy.hosts.is_empty());
         assert_eq!(in_flight.change(|counts| counts.carried), 0);
     }
 }

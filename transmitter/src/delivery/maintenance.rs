@@ -1,4 +1,5 @@
-//! Upkeep: what is too old is given up, the history gets its next partitions and loses its oldest, expired credentials go.
+//! Upkeep: what is too old is given up, the history gets its next partitions and loses its oldest, expired credentials go, and so
+//! do subjects whose grace has passed.
 
 use std::time::Duration;
 
@@ -34,12 +35,20 @@ impl Worker for Maintenance {
         store::lock_partitions(&mut tx).await?;
         store::ensure_partitions(&mut tx, now, now.plus(PARTITIONS_AHEAD)).await?;
         // what still waits needs its event, so the history outlives the retention
-        let oldest_kept = now.minus(self.history.max(self.retention + A_DAY));
-        store::drop_partitions(&mut tx, oldest_kept).await?;
+        let end_of_history = now.minus(self.history.max(self.retention + A_DAY));
+        let needed = store::oldest_replayed(&mut tx).await?.unwrap_or(end_of_history);
+        store::drop_partitions(&mut tx, end_of_history.min(needed)).await?;
+        store::forget_stray_events(&mut tx, end_of_history, FORGOTTEN_AT_ONCE).await?;
         tx.commit().await?;
         let mut conn = self.pool.acquire().await?;
         crate::client::store::forget_expired_tokens(&mut conn, now.minus(A_DAY)).await?;
+        crate::client::authentication::store::forget_assertions(&mut conn, now).await?;
         crate::outbox::store::forget_keys(&mut conn, now.minus(A_DAY)).await?;
+        let tidied = crate::stream::subjects::tidy(&self.pool, now).await?;
+        for stream in store::disabled_with_something_waiting(&mut conn, now).await? {
+            let discarded = store::discard_waiting(&mut conn, stream, now).await?;
+            tracing::info!(stream.id = %stream, deliveries = discarded, "discarded what came back to a disabled stream");
+        }
         let expired = store::expire(&mut conn, now.minus(self.retention), EXPIRED_AT_ONCE, now).await?;
         if expired > 0 {
             tracing::warn!(
@@ -47,10 +56,11 @@ impl Worker for Maintenance {
                 "gave up deliveries that were never acknowledged; they are dead letters now"
             );
         }
-        Ok(usize::try_from(expired).unwrap_or(usize::MAX))
+        Ok(usize::try_from(expired.saturating_add(tidied)).unwrap_or(usize::MAX))
     }
 }
 
 const A_DAY: Duration = Duration::from_hours(24);
 const PARTITIONS_AHEAD: Duration = Duration::from_hours(24 * 7);
 const EXPIRED_AT_ONCE: i64 = 1_000;
+const FORGOTTEN_AT_ONCE: i64 = 1_000;

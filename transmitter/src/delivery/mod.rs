@@ -16,6 +16,9 @@ mod sender;
 mod settle;
 mod signing;
 pub(crate) mod store;
+mod waiting;
+
+use std::time::Duration;
 
 pub use bell::Bell;
 pub use fan_out::FanOut;
@@ -25,15 +28,26 @@ pub use polling::{Polled, Polling, PollingError};
 pub use push::{Push, PushLimits};
 pub use sender::{Sender, SenderError};
 pub use settle::Settler;
-pub(crate) use signing::authorization_place;
+pub(crate) use signing::{Content, authorization_place};
 pub use signing::{SigningDesk, Unsendable};
+use ssf_common::clock::Timestamp;
+use ssf_common::event::{EventType, Vocabulary};
 use ssf_common::uuid_id;
+pub use waiting::{Place, Waiting};
 
 uuid_id! {
     /// A delivery; as text it is the `jti` of its SET.
     DeliveryId;
     /// The right to settle what was taken with it.
     LeaseId;
+}
+
+impl DeliveryId {
+    /// Smaller than every id born at this millisecond or later.
+    fn first_of(at: Timestamp) -> Self {
+        let millis = u64::try_from(at.unix_millis()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid())
+    }
 }
 
 /// A delivery taken for sending, with all that its SET needs.
@@ -46,6 +60,7 @@ pub struct Taken {
     pub(crate) algorithm: String,
     pub(crate) timeline_claim: bool,
     pub(crate) endpoint_url: Option<String>,
+    pub(crate) endpoint_host: Option<String>,
     pub(crate) authorization_sealed: Option<Vec<u8>>,
     pub(crate) event_type: String,
     pub(crate) subject: serde_json::Value,
@@ -57,3 +72,14 @@ pub struct Taken {
     pub(crate) fanned_out_at: ssf_common::clock::Timestamp,
     pub(crate) first_taken_at: ssf_common::clock::Timestamp,
 }
+
+impl Taken {
+    /// Whether it announces a change of its stream's status.
+    fn announces(&self) -> bool {
+        self.event_type == EventType::StreamUpdated.uri(&Vocabulary::default())
+    }
+}
+
+/// How long nothing else goes out before an announcement that was taken and is not settled. Long enough for a receiver that
+/// comes back; short enough that one which never takes announcements still hears of revocations.
+const ANNOUNCEMENTS_FIRST: Duration = Duration::from_mins(15);

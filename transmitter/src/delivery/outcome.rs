@@ -8,7 +8,7 @@ use ssf_common::set::ErrorCode;
 /// What came back from a receiver, or did not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// An HTTP status, with the error body if there was one and `Retry-After` in seconds if it was given so.
+    /// An HTTP status, with the error body if there was one and how long `Retry-After` asks to wait.
     Status {
         /// The status.
         status: u16,
@@ -21,6 +21,11 @@ pub enum Answer {
     TimedOut,
     /// No connection, or it broke.
     Unreachable,
+    /// It was not called, for it is no address we call.
+    NotCalled {
+        /// In our words, without the address.
+        reason: String,
+    },
 }
 
 /// What to do with the delivery and its stream.
@@ -72,6 +77,7 @@ impl Answer {
             Self::TimedOut => {
                 Outcome::Trouble { reason: "the receiver did not answer in time".to_owned(), retry_after: None }
             }
+            Self::NotCalled { reason } => Outcome::Trouble { reason, retry_after: None },
             Self::Unreachable => {
                 Outcome::Trouble { reason: "the receiver could not be reached".to_owned(), retry_after: None }
             }

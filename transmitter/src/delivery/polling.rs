@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outcome::{is_trouble_of_the_stream, shortened};
 use super::store::polls as store;
-use super::{Bell, DeliveryId, SigningDesk};
+use super::{ANNOUNCEMENTS_FIRST, Bell, DeliveryId, SigningDesk, Taken};
 use crate::stream::StreamKey;
 
 /// Answers the polls of every stream.
@@ -47,6 +47,11 @@ impl Polling {
         backoff: Backoff,
     ) -> Self {
         Self { pool, env, desk, bell, max_events, wait, backoff }
+    }
+
+    /// Rings for the long polls of `stream`: what may be handed out has changed.
+    pub fn ring(&self, stream: StreamKey) {
+        self.bell.ring(stream);
     }
 
     /// Answers one request for `stream`. Acknowledgements are committed before anything is selected; they hold even if
@@ -106,7 +111,7 @@ impl Polling {
         let settled = store::settle(&mut tx, stream, &ids, &codes, &errors, now).await?;
         if !kept.is_empty() {
             tracing::warn!(stream.id = %stream, sets = kept.len(), "the receiver refuses SETs for a reason that lies in the stream; they are kept");
-            store::postpone(&mut tx, stream, &kept, &troubles, now.plus(self.backoff.ceiling)).await?;
+            store::postpone(&mut tx, stream, &kept, &troubles, now, now.plus(self.backoff.ceiling)).await?;
         }
         tx.commit().await?;
         Ok(settled)
@@ -115,10 +120,13 @@ impl Polling {
     async fn hand_out(&self, stream: StreamKey, limit: u32) -> Result<PollResponse, PollingError> {
         let now = self.env.now();
         let mut conn = self.pool.acquire().await?;
-        let taken = store::hand_out(&mut conn, stream, i64::from(limit), now).await?;
+        let impatient_since = now.minus(ANNOUNCEMENTS_FIRST);
+        let taken = store::hand_out(&mut conn, stream, i64::from(limit), now, impatient_since).await?;
         let ids: Vec<DeliveryId> = taken.iter().map(|taken| taken.id).collect();
         let is_full = ids.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-        let more_available = is_full && store::has_more(&mut conn, stream, &ids, now).await?;
+        // an announcement is handed out alone, though more may wait behind it
+        let may_be_cut = is_full || taken.iter().any(Taken::announces);
+        let more_available = may_be_cut && store::has_more(&mut conn, stream, &ids, now).await?;
         drop(conn);
         let mut response = PollResponse { more_available, ..PollResponse::default() };
         for (id, signed) in self.desk.sign_all(taken).await {

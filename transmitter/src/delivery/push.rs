@@ -11,7 +11,7 @@ use ssf_common::runtime::worker::{Wake, Worker};
 use super::in_flight::{Busy, Flight, InFlight};
 use super::settle::Settlement;
 use super::store::take;
-use super::{LeaseId, Outcome, Sender, Settler, SigningDesk, Taken};
+use super::{ANNOUNCEMENTS_FIRST, LeaseId, Outcome, Sender, Settler, SigningDesk, Taken};
 use crate::stream::StreamKey;
 
 /// How much is sent at once.
@@ -21,6 +21,8 @@ pub struct PushLimits {
     pub window: u32,
     /// To all receivers.
     pub max_in_flight: u32,
+    /// To one host, all its streams together.
+    pub max_per_host: u32,
     /// How long a SET is held.
     pub lease: Duration,
 }
@@ -114,7 +116,7 @@ impl Push {
         let now = self.env.now();
         settlement.signed_at = Some(now);
         settlement.sent_at = Some(now);
-        self.sender.send(&endpoint, authorization.as_ref(), set).await.outcome()
+        self.sender.send(&endpoint, authorization.as_ref(), set, now).await.outcome()
     }
 }
 
@@ -124,7 +126,7 @@ impl Worker for Push {
 
     async fn tick(&self) -> Result<usize, sqlx::Error> {
         let now = self.env.now();
-        let Busy { streams, counts, brisk } = self.in_flight.busy(now);
+        let Busy { streams, counts, brisk, hosts, host_counts } = self.in_flight.busy(now);
         let sending: i64 = counts.iter().copied().map(i64::from).sum();
         let limit = i64::from(self.limits.max_in_flight) - sending;
         if limit <= 0 {
@@ -133,13 +135,24 @@ impl Worker for Push {
         let lease = LeaseId::new(now, &*self.env.random);
         let mut conn = self.pool.acquire().await?;
         let window = i32::try_from(self.limits.window).unwrap_or(i32::MAX);
-        let room = take::Room { busy: &streams, in_flight: &counts, brisk: &brisk, window, limit };
-        let taken = take::push(&mut conn, &room, lease, now, now.plus(self.limits.lease)).await?;
+        let per_host = i32::try_from(self.limits.max_per_host).unwrap_or(i32::MAX);
+        let room = take::Room {
+            busy: &streams,
+            in_flight: &counts,
+            brisk: &brisk,
+            window,
+            limit,
+            busy_hosts: &hosts,
+            in_flight_to_hosts: &host_counts,
+            per_host,
+        };
+        let (lease_ends, impatient_since) = (now.plus(self.limits.lease), now.minus(ANNOUNCEMENTS_FIRST));
+        let taken = take::push(&mut conn, &room, lease, now, lease_ends, impatient_since).await?;
         drop(conn);
         let count = taken.len();
         let this = Arc::new(self.clone());
         for delivery in taken {
-            let flight = self.in_flight.enter(delivery.stream);
+            let flight = self.in_flight.enter(delivery.stream, delivery.endpoint_host.clone());
             tokio::spawn(Arc::clone(&this).carry(delivery, lease, flight));
         }
         Ok(count)

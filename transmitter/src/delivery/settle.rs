@@ -86,9 +86,9 @@ async fn settle(
             Outcome::Acknowledged { .. } => None,
             Outcome::Refused { code, description } => Some((code.as_str().to_owned(), description)),
             Outcome::Trouble { reason, retry_after } => {
-                let wished = retry_after.map(|wish| wish.min(backoff.ceiling));
+                let wished = retry_after.map(|wish| wish.max(backoff.first).min(backoff.ceiling));
                 let due_at = answered_at.plus(wished.unwrap_or_else(|| backoff.delay(attempts, &*env.random)));
-                postponed.push(Postponed { id, lease, due_at, error: reason.clone() });
+                postponed.push(Postponed { id, lease, due_at, failed_at: answered_at, error: reason.clone() });
                 if !troubled.iter().any(|other| other.stream == stream) {
                     let failures = store::failures(&mut conn, stream).await? + 1;
                     let retry_at = answered_at.plus(wished.unwrap_or_else(|| backoff.delay(failures, &*env.random)));

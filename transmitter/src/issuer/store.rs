@@ -84,6 +84,27 @@ pub(crate) async fn served(conn: &mut PgConnection) -> sqlx::Result<Vec<Issuer>>
     Ok(rows.into_iter().map(Issuer::from).collect())
 }
 
+/// Issuers that are served, by birth, from `from` on and without the issuer `but`.
+pub(crate) async fn page(
+    conn: &mut PgConnection,
+    from: IssuerId,
+    but: Option<IssuerId>,
+    limit: i64,
+) -> sqlx::Result<Vec<Issuer>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id as "id: IssuerId", url as "url: IssuerUrl", algorithm, default_subjects, min_verification_interval_s,
+                  inactivity_timeout_s, max_streams
+             from issuer where removed_at is null and id >= $1 and id is distinct from $2 order by id limit $3"#,
+        from as _,
+        but as _,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Issuer::from).collect())
+}
+
 /// Writes what the issuer says of its new streams.
 pub(crate) async fn set_own(conn: &mut PgConnection, issuer: IssuerId, own: &OwnDefaults) -> sqlx::Result<()> {
     let number = |value: Option<u32>| value.map(|n| i32::try_from(n).unwrap_or(i32::MAX));

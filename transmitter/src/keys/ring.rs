@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
+use ssf_common::clock::Timestamp;
 use ssf_common::jwks::{Algorithm, KeyError, SigningKey};
 use ssf_common::runtime::Env;
 
-use super::{SealError, SealingKey, SigningKeyId, store};
+use super::plan::{active_of, next_of};
+use super::{Change, SealError, SealingKey, place, store};
+use crate::audit::Actor;
+use crate::config::OUT_OF_TOUCH;
 use crate::issuer::{Issuer, IssuerId};
 
 /// The active signing keys of an issuer and its published set, as they were at one moment.
@@ -16,34 +20,53 @@ use crate::issuer::{Issuer, IssuerId};
 pub struct KeyRing {
     active: SigningKeys,
     published: Vec<Value>,
+    read_at: Timestamp,
 }
 
 impl KeyRing {
-    /// Reads the keys of every issuer in `issuers`. Keys that `known` holds already are not opened again: opening one
-    /// costs about as much as signing with it.
+    /// Reads the keys of every issuer in `issuers`, each for itself: a key that does not open is the trouble of its
+    /// issuer only. Keys that `known` holds already are not opened again: opening one costs about as much as signing
+    /// with it.
     pub(crate) async fn read(
         conn: &mut PgConnection,
         issuers: &[IssuerId],
         sealing: &SealingKey,
         known: &HashMap<IssuerId, Arc<SigningKeys>>,
-    ) -> Result<HashMap<IssuerId, Self>, KeyRingError> {
-        let mut rings: HashMap<IssuerId, Self> = HashMap::new();
+        now: Timestamp,
+    ) -> sqlx::Result<HashMap<IssuerId, Result<Self, KeyRingError>>> {
+        let mut rows: HashMap<IssuerId, Vec<store::KeyRow>> = issuers.iter().map(|id| (*id, Vec::new())).collect();
         for row in store::of_issuers(conn, issuers).await? {
-            let ring = rings.entry(row.issuer).or_default();
+            rows.entry(row.issuer).or_default().push(row);
+        }
+        let rings = rows.into_iter().map(|(issuer, rows)| {
+            let known = known.get(&issuer).map(Arc::as_ref);
+            (issuer, Self::of(rows, sealing, known, now))
+        });
+        Ok(rings.collect())
+    }
+
+    fn of(
+        rows: Vec<store::KeyRow>,
+        sealing: &SealingKey,
+        known: Option<&SigningKeys>,
+        now: Timestamp,
+    ) -> Result<Self, KeyRingError> {
+        let mut ring = Self { read_at: now, ..Self::default() };
+        for row in rows {
             ring.published.push(row.public_jwk);
             if row.state != "active" {
                 continue;
             }
-            let held = known.get(&row.issuer).and_then(|keys| keys.values().find(|key| *key.key_id() == row.kid));
+            let held = known.and_then(|keys| keys.values().find(|key| *key.key_id() == row.kid));
             let key = if let Some(key) = held {
                 Arc::clone(key)
             } else {
-                let opened = sealing.open(&row.private_jwk_sealed, &place(row.kid.as_str()))?;
+                let opened = sealing.open(&row.private_jwk_sealed, &place(&row.kid))?;
                 Arc::new(SigningKey::from_private_jwk(&opened)?)
             };
             ring.active.insert(key.algorithm(), key);
         }
-        Ok(rings)
+        Ok(ring)
     }
 
     /// The key that signs with `algorithm`.
@@ -56,6 +79,12 @@ impl KeyRing {
         &self.active
     }
 
+    /// Whether it was read lately enough to be signed with and published. Nobody uses what was in the table longer ago, so a
+    /// key that was made, or retired, is known everywhere by then.
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        now.since(self.read_at) <= OUT_OF_TOUCH
+    }
+
     /// The JWK set (RFC 7517 §5): public members only.
     pub fn published(&self) -> Value {
         json!({"keys": self.published})
@@ -65,9 +94,10 @@ impl KeyRing {
 /// Active keys by what they sign with.
 pub type SigningKeys = HashMap<Algorithm, Arc<SigningKey>>;
 
-/// Makes an active key for each of `algorithms` for which the issuer has none. Two processes that start together agree:
-/// the database takes one key, both use it. A key is in the published set before it signs, because a ring is read whole
-/// after this commits and the JWKS endpoint answers from the same table.
+/// Makes sure that the issuer has, or will have, an active key for each of `algorithms`. The very first keys of an issuer
+/// sign at once, for nobody can have cached a key set yet; later ones are next keys, which the rotation lets sign when
+/// they were published long enough. Processes that start together agree: one makes the key, all use it. `conn` must be in
+/// a transaction.
 pub(crate) async fn ensure_active(
     conn: &mut PgConnection,
     issuer: &Issuer,
@@ -75,10 +105,15 @@ pub(crate) async fn ensure_active(
     sealing: &SealingKey,
     env: &Env,
 ) -> Result<(), KeyRingError> {
-    let rows = store::of_issuers(&mut *conn, &[issuer.id]).await?;
+    let mut change = Change::begin(conn, issuer, &Actor::Service, sealing, env).await?;
+    let is_first = !change.had_any().await?;
+    let keys = change.keys().await?;
     for algorithm in algorithms {
-        if !rows.iter().any(|row| row.state == "active" && row.algorithm == algorithm.as_str()) {
-            make(&mut *conn, issuer, *algorithm, sealing, env).await?;
+        if active_of(&keys, *algorithm).is_none() && next_of(&keys, *algorithm).is_none() {
+            let kid = change.make(*algorithm).await?;
+            if is_first {
+                change.activate(&kid).await?;
+            }
         }
     }
     Ok(())
@@ -96,34 +131,4 @@ pub enum KeyRingError {
     /// A key is not usable.
     #[error("a signing key is not usable")]
     Key(#[from] KeyError),
-}
-
-async fn make(
-    conn: &mut PgConnection,
-    issuer: &Issuer,
-    algorithm: Algorithm,
-    sealing: &SealingKey,
-    env: &Env,
-) -> Result<(), KeyRingError> {
-    let key = SigningKey::generate(algorithm)?;
-    let private = key.to_private_jwk();
-    let private = secrecy::ExposeSecret::expose_secret(&private).as_bytes();
-    let sealed = sealing.seal(private, &place(key.key_id().as_str()), &*env.random)?;
-    let now = env.clock.now();
-    let new = store::NewKey {
-        id: SigningKeyId::new(now, &*env.random),
-        kid: key.key_id(),
-        algorithm,
-        public_jwk: key.public_jwk(),
-        private_jwk_sealed: &sealed,
-    };
-    let taken = store::insert_active(conn, issuer.id, &new, now).await?;
-    if taken {
-        tracing::info!(key.id = %key.key_id(), key.algorithm = %algorithm, "made a signing key");
-    }
-    Ok(())
-}
-
-fn place(kid: &str) -> String {
-    format!("signing_key:{kid}")
 }

@@ -8,21 +8,32 @@ use ssf_common::id::Txn;
 use ssf_common::moment::Moment;
 use ssf_common::runtime::Env;
 use ssf_common::subject::{Subject, SubjectError};
+use utoipa::ToSchema;
 
 use super::{EventId, Lane, NewEvent};
 use crate::issuer::IssuerId;
 
 /// One decision as JSON: `type` (short name or URI), `subject` (RFC 9493), optional `occurred_at` (RFC 3339 or seconds),
 /// `txn`, `lane`; every other member belongs to the event (`reason_admin`, `initiating_entity`, the type's own).
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct Draft {
+    /// A short name such as `session-revoked`, or a URI.
     #[serde(rename = "type")]
     event_type: String,
+    /// Whom it is about: a subject identifier (RFC 9493).
+    #[schema(value_type = Object)]
     subject: Value,
+    /// When it happened: RFC 3339 text, or seconds since 1970; now if left out.
     occurred_at: Option<Value>,
+    /// The cause, 1 to 255 printable ASCII characters; the event's id if left out.
+    #[schema(value_type = Option<String>)]
     txn: Option<Value>,
+    /// What it may overtake; the type's own if left out.
+    #[schema(value_type = Option<Lane>)]
     lane: Option<Value>,
+    /// Members of the event.
     #[serde(flatten)]
+    #[schema(value_type = std::collections::BTreeMap<String, Value>)]
     members: Map<String, Value>,
 }
 

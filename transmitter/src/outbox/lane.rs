@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use ssf_common::event::EventType;
+use utoipa::ToSchema;
 
 /// Deliveries are taken in order of lane, then of recording. Within one subject the order of recording always holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Lane {
     /// Ends access: session-revoked, account-disabled, account-purged, credential-compromise; and control events.

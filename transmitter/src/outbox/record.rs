@@ -8,6 +8,7 @@ use ssf_common::clock::{Clock, Timestamp};
 use ssf_common::id::Txn;
 use ssf_common::runtime::batch::{BatchError, Batcher};
 use ssf_common::runtime::worker::Wake;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{EventId, Lane, store};
 use crate::issuer::IssuerId;
@@ -58,32 +59,59 @@ pub async fn record_within(
     Ok(())
 }
 
-/// Records decisions of concurrent requests in shared commits.
-pub struct Recorder(Batcher<Vec<NewEvent>, (), sqlx::Error>);
+/// Records decisions of concurrent requests in shared commits, of a bounded number at once.
+pub struct Recorder {
+    batcher: Batcher<HandedIn, (), sqlx::Error>,
+    /// Room for events that wait.
+    waiting: Arc<Semaphore>,
+    /// How much of it requests with many events may take.
+    waiting_in_bulk: Arc<Semaphore>,
+}
+
+/// The events of one request, with the room they take until they are recorded: whoever handed them in may be gone by then.
+struct HandedIn {
+    events: Vec<NewEvent>,
+    room: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
+}
 
 impl Recorder {
-    /// Must be called inside a tokio runtime. `fan_out` is rung after each commit.
-    pub fn new(pool: PgPool, clock: Arc<dyn Clock>, fan_out: Wake) -> Self {
-        Self(Batcher::new(MAX_REQUESTS, MAX_WAITING, move |requests: Vec<Vec<NewEvent>>| {
+    /// Must be called inside a tokio runtime. `fan_out` is rung after each commit. At most `max_waiting` events wait; a
+    /// tenth of that is kept for requests with few.
+    pub fn new(pool: PgPool, clock: Arc<dyn Clock>, fan_out: Wake, max_waiting: usize) -> Self {
+        let batcher = Batcher::new(MAX_REQUESTS, MAX_WAITING, move |requests: Vec<HandedIn>| {
             let (pool, clock, fan_out) = (pool.clone(), Arc::clone(&clock), fan_out.clone());
             async move {
                 let answers = vec![(); requests.len()];
-                let events: Vec<NewEvent> = requests.into_iter().flatten().collect();
+                let (events, _rooms): (Vec<_>, Vec<_>) = requests.into_iter().map(|one| (one.events, one.room)).unzip();
+                let events: Vec<NewEvent> = events.into_iter().flatten().collect();
                 store::insert(&mut *pool.acquire().await?, &events, clock.now()).await?;
                 fan_out.wake();
                 Ok(answers)
             }
-        }))
+        });
+        let semaphore = |size: usize| Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS)));
+        Self { batcher, waiting: semaphore(max_waiting), waiting_in_bulk: semaphore(max_waiting - max_waiting / 10) }
     }
 
     /// Returns after the commit.
     pub async fn record(&self, events: Vec<NewEvent>) -> Result<(), RecordError> {
-        self.0.submit(events).await
+        let room = self.room_for(events.len()).ok_or(RecordError::Overloaded)?;
+        self.batcher.submit(HandedIn { events, room }).await
     }
 
     /// Waits until everything handed in is recorded.
     pub async fn close(&self) {
-        self.0.close().await;
+        self.batcher.close().await;
+    }
+
+    fn room_for(&self, events: usize) -> Option<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)> {
+        let count = u32::try_from(events).ok()?;
+        let in_bulk = if events > FEW {
+            Some(Arc::clone(&self.waiting_in_bulk).try_acquire_many_owned(count).ok()?)
+        } else {
+            None
+        };
+        Some((Arc::clone(&self.waiting).try_acquire_many_owned(count).ok()?, in_bulk))
     }
 }
 
@@ -92,3 +120,5 @@ pub type RecordError = BatchError<sqlx::Error>;
 
 const MAX_REQUESTS: usize = 500;
 const MAX_WAITING: usize = 2_000;
+/// A request with no more than these is not a bulk job.
+const FEW: usize = 16;

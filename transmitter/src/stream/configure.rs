@@ -1,15 +1,15 @@
 //! From a receiver's request to a checked configuration: pure, and every refusal says what to change.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use ssf_common::jwks::Algorithm;
 use ssf_common::protocol::{CreateStream, Delivery, DeliveryMethod, StreamConfiguration, UpdateStream};
-use url::{Host, Url};
+use ssf_common::runtime::outgoing::{Guard, NotAllowed};
+use url::Url;
 
 use super::Stream;
-use crate::client::Client;
+use crate::client::{Client, Profile};
 
 /// What an issuer offers to every receiver.
 #[derive(Clone, Debug)]
@@ -22,8 +22,8 @@ pub struct Offer {
     pub min_verification_interval_s: u32,
     /// Seconds without activity before a stream may be paused.
     pub inactivity_timeout_s: Option<u32>,
-    /// Development: endpoints on plain http and on loopback or private addresses are accepted.
-    pub insecure_endpoints: bool,
+    /// Which push endpoints are taken.
+    pub endpoints: Guard,
 }
 
 impl Offer {
@@ -47,6 +47,10 @@ pub struct Wanted {
     pub endpoint_url: Option<String>,
     /// Its own words.
     pub description: Option<String>,
+    /// Legacy profile: it names its method by a URI of old RISC.
+    pub legacy_words: bool,
+    /// Legacy profile: the subject format it would like.
+    pub format: Option<String>,
 }
 
 impl Wanted {
@@ -54,7 +58,8 @@ impl Wanted {
     pub fn create(request: &CreateStream, client: &Client, offer: &Offer) -> Result<Self, ConfigurationError> {
         check_audience(request.aud.as_ref().map(|aud| aud.0.as_slice()), &client.audience)?;
         let delivery = request.delivery.clone().unwrap_or_else(|| Delivery::poll(None));
-        Self::check(request.events_requested.clone(), &delivery, request.description.clone(), client, offer)
+        let (requested, description) = (request.events_requested.clone(), request.description.clone());
+        Self::check(requested, &delivery, description, request.format.clone(), client, offer)
     }
 
     /// Checks a PATCH (§8.1.1.3): what is missing stays. A changed `delivery` replaces the old one whole.
@@ -67,27 +72,32 @@ impl Wanted {
         let requested = request.events_requested.clone().or_else(|| present.wanted.events_requested.clone());
         let description = request.description.clone().or_else(|| present.wanted.description.clone());
         let delivery = request.delivery.clone().unwrap_or_else(|| present.wanted.delivery());
-        Self::check(requested, &delivery, description, client, offer)
+        let format = request.format.clone().or_else(|| present.wanted.format.clone());
+        Self::check(requested, &delivery, description, format, client, offer)
     }
 
     /// Checks a PUT (§8.1.1.4): what is missing goes.
     pub fn replace(request: &UpdateStream, client: &Client, offer: &Offer) -> Result<Self, ConfigurationError> {
         let delivery = request.delivery.clone().unwrap_or_else(|| Delivery::poll(None));
-        Self::check(request.events_requested.clone(), &delivery, request.description.clone(), client, offer)
+        let (requested, description) = (request.events_requested.clone(), request.description.clone());
+        Self::check(requested, &delivery, description, request.format.clone(), client, offer)
     }
 
     fn check(
         events_requested: Option<Vec<String>>,
         delivery: &Delivery,
         description: Option<String>,
+        format: Option<String>,
         client: &Client,
         offer: &Offer,
     ) -> Result<Self, ConfigurationError> {
-        let method = delivery.known_method().ok_or(ConfigurationError::Method)?;
+        let is_legacy = client.profile == Profile::Legacy;
+        let method = delivery.known_method().filter(|_| is_legacy || !delivery.is_legacy());
+        let method = method.ok_or(ConfigurationError::Method)?;
         let endpoint_url = match (method, &delivery.endpoint_url) {
             (DeliveryMethod::Poll, _) => None,
             (DeliveryMethod::Push, None) => return Err(ConfigurationError::NoEndpoint),
-            (DeliveryMethod::Push, Some(text)) => Some(check_endpoint(text, offer.insecure_endpoints)?),
+            (DeliveryMethod::Push, Some(text)) => Some(check_endpoint(text, &offer.endpoints)?),
         };
         if let Some(header) = &delivery.authorization_header {
             let text = header.expose_secret();
@@ -107,16 +117,24 @@ impl Wanted {
         if description.as_ref().is_some_and(|text| text.chars().count() > MAX_DESCRIPTION || text.contains('\0')) {
             return Err(ConfigurationError::Description);
         }
+        // who speaks SSF 1.0 may send members it does not know; they mean nothing
+        let format = format.filter(|_| is_legacy);
+        if format.as_ref().is_some_and(|text| text.len() > MAX_FORMAT || text.contains('\0')) {
+            return Err(ConfigurationError::Format);
+        }
         let mut events_delivered = offer.events_for(client);
         events_delivered.retain(|uri| events_requested.as_ref().is_some_and(|asked| asked.contains(uri)));
-        Ok(Self { events_requested, events_delivered, method, endpoint_url, description })
+        let legacy_words = delivery.is_legacy();
+        Ok(Self { events_requested, events_delivered, method, endpoint_url, description, legacy_words, format })
     }
 
-    fn delivery(&self) -> Delivery {
-        match self.method {
+    /// `delivery` in the receiver's words, without what is secret and without the address of a poll stream.
+    pub(super) fn delivery(&self) -> Delivery {
+        let delivery = match self.method {
             DeliveryMethod::Push => Delivery::push(self.endpoint_url.clone().unwrap_or_default(), None),
             DeliveryMethod::Poll => Delivery::poll(None),
-        }
+        };
+        if self.legacy_words { delivery.in_legacy_words() } else { delivery }
     }
 }
 
@@ -173,6 +191,9 @@ pub enum ConfigurationError {
     /// The address cannot be pushed to.
     #[error("delivery.endpoint_url {0}")]
     Endpoint(&'static str),
+    /// The address is none we push to.
+    #[error("delivery.endpoint_url {0}")]
+    EndpointNotAllowed(#[from] NotAllowed),
     /// The header cannot be sent.
     #[error(
         "delivery.authorization_header must be printable ASCII of at most {MAX_HEADER} bytes, and is for push only"
@@ -187,6 +208,9 @@ pub enum ConfigurationError {
     /// Too long.
     #[error("description is longer than {MAX_DESCRIPTION} characters or has a NUL")]
     Description,
+    /// Too long.
+    #[error("format is longer than {MAX_FORMAT} bytes or has a NUL")]
+    Format,
     /// A receiver-supplied `aud` that is not the registered one.
     #[error("aud is set by the transmitter and is not what was sent")]
     Audience,
@@ -199,7 +223,8 @@ fn check_audience(sent: Option<&[String]>, registered: &[String]) -> Result<(), 
     if sent.is_none_or(|sent| same(sent, registered)) { Ok(()) } else { Err(ConfigurationError::Audience) }
 }
 
-fn check_endpoint(text: &str, insecure: bool) -> Result<String, ConfigurationError> {
+/// What is checked of the address as it is written; what its name resolves to is looked at with every push.
+fn check_endpoint(text: &str, guard: &Guard) -> Result<String, ConfigurationError> {
     let url: Url = text.parse().map_err(|_| ConfigurationError::Endpoint("is not a URL"))?;
     if text.len() > MAX_URL {
         return Err(ConfigurationError::Endpoint("is too long"));
@@ -207,46 +232,16 @@ fn check_endpoint(text: &str, insecure: bool) -> Result<String, ConfigurationErr
     if !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(ConfigurationError::Endpoint("must be written in the characters of a URL (RFC 3986 §2)"));
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(ConfigurationError::Endpoint("must not carry a user name or password"));
-    }
     if url.fragment().is_some() {
         return Err(ConfigurationError::Endpoint("must have no fragment"));
     }
-    match url.scheme() {
-        "https" => {}
-        "http" if insecure => {}
-        _ => return Err(ConfigurationError::Endpoint("must be an https URL")),
-    }
-    let inward = match url.host() {
-        None => return Err(ConfigurationError::Endpoint("has no host")),
-        Some(Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            name == "localhost" || name.ends_with(".localhost")
-        }
-        Some(Host::Ipv4(ip)) => is_inward(ip),
-        Some(Host::Ipv6(ip)) => ip.to_ipv4_mapped().map_or_else(
-            || {
-                ip.is_loopback()
-                    || ip.is_unspecified()
-                    || (ip.segments()[0] & 0xfe00) == 0xfc00
-                    || (ip.segments()[0] & 0xffc0) == 0xfe80
-            },
-            is_inward,
-        ),
-    };
-    if inward && !insecure {
-        return Err(ConfigurationError::Endpoint("must not be a loopback, link-local or private address"));
-    }
+    guard.check(&url)?;
     Ok(text.to_owned())
 }
 
-fn is_inward(ip: Ipv4Addr) -> bool {
-    ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified() || ip.is_broadcast()
-}
-
 fn same(one: &[String], other: &[String]) -> bool {
-    one.len() == other.len() && one.iter().all(|item| other.contains(item))
+    let within = |one: &[String], other: &[String]| one.iter().all(|item| other.contains(item));
+    one.len() == other.len() && within(one, other) && within(other, one)
 }
 
 fn differs(sent: Option<&Vec<String>>, present: Option<&Vec<String>>) -> bool {
@@ -257,6 +252,7 @@ const MAX_HEADER: usize = 4096;
 const MAX_EVENTS: usize = 200;
 const MAX_DESCRIPTION: usize = 1000;
 const MAX_URL: usize = 2048;
+const MAX_FORMAT: usize = 200;
 
 #[cfg(test)]
 mod tests {
@@ -277,6 +273,8 @@ mod tests {
             audience: vec!["https://rp.example".into()],
             max_streams: 1,
             events_supported: None,
+            is_operator: false,
+            profile: Profile::Strict,
         }
     }
 
@@ -286,7 +284,7 @@ mod tests {
             algorithm: Algorithm::Rs256,
             min_verification_interval_s: 30,
             inactivity_timeout_s: None,
-            insecure_endpoints: false,
+            endpoints: Guard::new(Vec::new()),
         }
     }
 
@@ -334,12 +332,15 @@ mod tests {
         ];
         for endpoint in refused {
             assert!(
-                matches!(Wanted::create(&push(endpoint), &client(), &offer()), Err(ConfigurationError::Endpoint(_))),
+                matches!(
+                    Wanted::create(&push(endpoint), &client(), &offer()),
+                    Err(ConfigurationError::Endpoint(_) | ConfigurationError::EndpointNotAllowed(_))
+                ),
                 "{endpoint}"
             );
         }
         assert!(Wanted::create(&push("https://rp.example/push"), &client(), &offer()).is_ok());
-        let development = Offer { insecure_endpoints: true, ..offer() };
+        let development = Offer { endpoints: Guard::open(), ..offer() };
         assert!(Wanted::create(&push("http://127.0.0.1:8702/push"), &client(), &development).is_ok());
     }
 

@@ -1,9 +1,12 @@
 //! Streams: one receiver's wish to hear of certain events, and how (SSF 1.0 §8.1.1).
 //!
-//! What a receiver asks for is checked in `configure` (pure), kept by `store`, and shown as [`Stream`].
+//! What a receiver asks for is checked in `configure` (pure), kept by `store`, and shown as [`Stream`]. Whose events it
+//! wants is [`subjects`].
 
+pub(crate) mod algorithm;
 pub(crate) mod configure;
 pub(crate) mod store;
+pub mod subjects;
 
 pub use configure::{ConfigurationError, Offer, Wanted};
 use ssf_common::clock::Timestamp;
@@ -80,17 +83,17 @@ impl Stream {
             events_supported: Some(supported),
             events_requested: self.wanted.events_requested.clone(),
             events_delivered: self.wanted.events_delivered.clone(),
-            delivery: match self.wanted.method {
-                DeliveryMethod::Push => Delivery {
-                    method: DeliveryMethod::Push.urn().to_owned(),
-                    endpoint_url: self.wanted.endpoint_url.clone(),
-                    authorization_header: None,
+            delivery: Delivery {
+                endpoint_url: match self.wanted.method {
+                    DeliveryMethod::Push => self.wanted.endpoint_url.clone(),
+                    DeliveryMethod::Poll => Some(poll_endpoint),
                 },
-                DeliveryMethod::Poll => Delivery::poll(Some(poll_endpoint)),
+                ..self.wanted.delivery()
             },
             min_verification_interval: Some(u64::from(self.min_verification_interval_s)),
             inactivity_timeout: self.inactivity_timeout_s.map(u64::from),
             description: self.wanted.description.clone(),
+            format: self.wanted.format.clone(),
         }
     }
 

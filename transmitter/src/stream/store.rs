@@ -22,6 +22,8 @@ struct Row {
     events_requested: Option<Vec<String>>,
     events_delivered: Vec<String>,
     description: Option<String>,
+    legacy_words: bool,
+    format: Option<String>,
     algorithm: String,
     min_verification_interval_s: i32,
     inactivity_timeout_s: Option<i32>,
@@ -43,6 +45,8 @@ impl From<Row> for Stream {
                 method: if row.delivery_method == "push" { DeliveryMethod::Push } else { DeliveryMethod::Poll },
                 endpoint_url: row.endpoint_url,
                 description: row.description,
+                legacy_words: row.legacy_words,
+                format: row.format,
             },
             algorithm: row.algorithm.parse().expect("a CHECK allows only the four algorithms"),
             min_verification_interval_s: u32::try_from(row.min_verification_interval_s).unwrap_or(0),
@@ -72,8 +76,8 @@ pub(crate) async fn insert(
     sqlx::query!(
         "insert into stream (id, issuer_id, client_id, audience, status, delivery_method, endpoint_url, authorization_sealed,
              events_requested, events_delivered, description, algorithm, min_verification_interval_s, inactivity_timeout_s,
-             last_activity_at, created_at, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $15)",
+             last_activity_at, created_at, updated_at, legacy_words, format)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $15, $16, $17)",
         stream.key as _,
         stream.issuer_id as _,
         stream.client as _,
@@ -89,6 +93,8 @@ pub(crate) async fn insert(
         i32::try_from(stream.min_verification_interval_s).unwrap_or(i32::MAX),
         stream.inactivity_timeout_s.and_then(|s| i32::try_from(s).ok()),
         stream.created_at as _,
+        stream.wanted.legacy_words,
+        stream.wanted.format.as_deref(),
     )
     .execute(conn)
     .await?;
@@ -106,8 +112,8 @@ pub(crate) async fn of_client(
         Row,
         r#"update stream set last_activity_at = greatest(last_activity_at, $3) where id = $1 and client_id = $2
            returning id as "key: StreamKey", issuer_id as "issuer_id: IssuerId", client_id as "client: ClientKey", audience, status,
-                  status_reason, delivery_method, endpoint_url, events_requested, events_delivered, description, algorithm,
-                  min_verification_interval_s, inactivity_timeout_s, created_at"#,
+                  status_reason, delivery_method, endpoint_url, events_requested, events_delivered, description, legacy_words, format,
+                  algorithm, min_verification_interval_s, inactivity_timeout_s, created_at"#,
         key as _,
         client as _,
         now as _,
@@ -117,13 +123,39 @@ pub(crate) async fn of_client(
     Ok(row.map(Stream::from))
 }
 
+/// Whether this is a stream of this issuer whose client was not removed.
+pub(crate) async fn is_living(conn: &mut PgConnection, issuer: IssuerId, key: StreamKey) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (
+               select 1 from stream s join client c on c.id = s.client_id
+                where s.id = $1 and s.issuer_id = $2 and c.removed_at is null
+           ) as "lives!""#,
+        key as _,
+        issuer as _,
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Notes a sign of life on all streams of a client (§8.1.1, `inactivity_timeout`).
+pub(crate) async fn note_activity(conn: &mut PgConnection, client: ClientKey, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update stream set last_activity_at = $2 where client_id = $1 and last_activity_at < $2",
+        client as _,
+        now as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// All streams of a client, oldest first.
 pub(crate) async fn all_of_client(conn: &mut PgConnection, client: ClientKey) -> sqlx::Result<Vec<Stream>> {
     let rows = sqlx::query_as!(
         Row,
         r#"select id as "key: StreamKey", issuer_id as "issuer_id: IssuerId", client_id as "client: ClientKey", audience, status,
-                  status_reason, delivery_method, endpoint_url, events_requested, events_delivered, description, algorithm,
-                  min_verification_interval_s, inactivity_timeout_s, created_at
+                  status_reason, delivery_method, endpoint_url, events_requested, events_delivered, description, legacy_words, format,
+                  algorithm, min_verification_interval_s, inactivity_timeout_s, created_at
              from stream where client_id = $1 order by created_at, id"#,
         client as _,
     )
@@ -137,8 +169,8 @@ pub(crate) async fn all_of_issuer(conn: &mut PgConnection, issuer: IssuerId) -> 
     let rows = sqlx::query_as!(
         Row,
         r#"select id as "key: StreamKey", issuer_id as "issuer_id: IssuerId", client_id as "client: ClientKey", audience, status,
-                  status_reason, delivery_method, endpoint_url, events_requested, events_delivered, description, algorithm,
-                  min_verification_interval_s, inactivity_timeout_s, created_at
+                  status_reason, delivery_method, endpoint_url, events_requested, events_delivered, description, legacy_words, format,
+                  algorithm, min_verification_interval_s, inactivity_timeout_s, created_at
              from stream where issuer_id = $1 order by created_at, id"#,
         issuer as _,
     )
@@ -187,7 +219,7 @@ pub(crate) async fn configure(
     };
     sqlx::query!(
         "update stream set events_requested = $2, events_delivered = $3, delivery_method = $4, endpoint_url = $5, description = $6,
-                authorization_sealed = case when $7 then $8 else authorization_sealed end, updated_at = $9
+                authorization_sealed = case when $7 then $8 else authorization_sealed end, updated_at = $9, legacy_words = $10, format = $11
           where id = $1",
         key as _,
         wanted.events_requested.as_deref() as _,
@@ -198,6 +230,19 @@ pub(crate) async fn configure(
         replaces,
         replacement,
         now as _,
+        wanted.legacy_words,
+        wanted.format.as_deref(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Forgets what trouble there was with the receiver: a new address, or new credentials, start with a closed breaker.
+pub(crate) async fn forget_trouble(conn: &mut PgConnection, key: StreamKey) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update stream_health set failures = 0, retry_at = null, trouble = null where stream_id = $1 and failures > 0",
+        key as _
     )
     .execute(conn)
     .await?;
@@ -208,6 +253,7 @@ pub(crate) async fn configure(
 /// settles meanwhile is theirs.
 pub(crate) async fn delete(conn: &mut PgConnection, key: StreamKey, now: Timestamp) -> sqlx::Result<()> {
     discard(&mut *conn, key, "stream_deleted", now).await?;
+    super::subjects::store::list::clear(&mut *conn, key).await?;
     // Nothing can be added behind this lock. Taken only now: whoever settles holds a delivery and then wants the stream.
     sqlx::query!("select id from stream where id = $1 for update", key as _).fetch_optional(&mut *conn).await?;
     discard(&mut *conn, key, "stream_deleted", now).await?;
@@ -262,30 +308,16 @@ pub(crate) async fn take_verification(
     Ok(Err(free_at.flatten().map_or(1, |at| at.since(now).as_millis().div_ceil(1_000).try_into().unwrap_or(1))))
 }
 
-/// How delivery to a stream goes.
-pub(crate) struct Health {
-    pub(crate) key: StreamKey,
-    pub(crate) failures: i32,
-    pub(crate) trouble: Option<String>,
-    pub(crate) last_success_at: Option<Timestamp>,
-    pub(crate) waiting: i64,
-    pub(crate) oldest_decision: Option<Timestamp>,
-    pub(crate) dead_letters: i64,
-}
-
-/// The health of all streams of an issuer.
-pub(crate) async fn health(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<Health>> {
-    sqlx::query_as!(
-        Health,
-        r#"select s.id as "key: StreamKey", coalesce(h.failures, 0) as "failures!", h.trouble as "trouble?", h.last_success_at as "last_success_at?",
-                  (select count(*) from delivery d where d.stream_id = s.id) as "waiting!",
-                  (select min(d.occurred_at) from delivery d where d.stream_id = s.id) as oldest_decision,
-                  (select count(*) from dead_letter l where l.stream_id = s.id) as "dead_letters!"
-             from stream s left join stream_health h on h.stream_id = s.id where s.issuer_id = $1"#,
-        issuer as _,
-    )
-    .fetch_all(conn)
-    .await
+/// The status of this stream, if it is the issuer's.
+pub(crate) async fn status_of(
+    conn: &mut PgConnection,
+    key: StreamKey,
+    issuer: IssuerId,
+) -> sqlx::Result<Option<StreamStatus>> {
+    let status =
+        sqlx::query_scalar!("select status from stream where id = $1 and issuer_id = $2", key as _, issuer as _);
+    let status = status.fetch_optional(conn).await?;
+    Ok(status.map(|word| word.parse().expect("a CHECK allows only the three statuses")))
 }
 
 /// What fan-out must know of a stream.
@@ -295,12 +327,15 @@ pub(crate) struct Subscription {
     pub(crate) status: StreamStatus,
     pub(crate) method: DeliveryMethod,
     pub(crate) events_delivered: Vec<String>,
+    /// Whether it may not want every subject.
+    pub(crate) filters_subjects: bool,
 }
 
 /// The streams that hold or send: enabled and paused ones.
 pub(crate) async fn subscriptions(conn: &mut PgConnection, issuers: &[IssuerId]) -> sqlx::Result<Vec<Subscription>> {
     let rows = sqlx::query!(
-        r#"select id as "key: StreamKey", issuer_id as "issuer_id: IssuerId", status, delivery_method, events_delivered
+        r#"select id as "key: StreamKey", issuer_id as "issuer_id: IssuerId", status, delivery_method, events_delivered,
+                  (default_subjects = 'NONE' or subjects_excluded > 0) as "filters_subjects!"
              from stream where issuer_id = any($1) and status <> 'disabled' order by id"#,
         issuers as _,
     )
@@ -312,6 +347,7 @@ pub(crate) async fn subscriptions(conn: &mut PgConnection, issuers: &[IssuerId])
         status: row.status.parse().expect("a CHECK allows only the three statuses"),
         method: if row.delivery_method == "push" { DeliveryMethod::Push } else { DeliveryMethod::Poll },
         events_delivered: row.events_delivered,
+        filters_subjects: row.filters_subjects,
     });
     Ok(subscriptions.collect())
 }

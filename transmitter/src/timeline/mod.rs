@@ -7,9 +7,10 @@ pub(crate) mod store;
 
 use serde::Serialize;
 use ssf_common::clock::Timestamp;
+use utoipa::ToSchema;
 
 /// `GET /latency`: settled deliveries since a time, without control events.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct LatencyReport {
     /// Deliveries settled from here on.
     pub since: Timestamp,
@@ -20,7 +21,7 @@ pub struct LatencyReport {
 }
 
 /// The figures of one stream and event type, in milliseconds since the decision.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct LatencyRow {
     /// Which stream.
     pub stream_id: String,
@@ -36,7 +37,7 @@ pub struct LatencyRow {
 }
 
 /// Time from the decision to the end of one leg, in milliseconds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Leg {
     /// The end of the leg.
     pub to: &'static str,

@@ -18,8 +18,10 @@ pub struct Layers {
     pub name: &'static str,
     /// The compiled-in defaults, TOML.
     pub defaults: &'static str,
-    /// The file named on the command line, which must exist; otherwise `./ssf-<name>.toml` is read if it is there.
+    /// The file named on the command line, which must exist.
     pub file: Option<PathBuf>,
+    /// Whether `./ssf-<name>.toml` is read, if it is there and no file is named.
+    pub usual_file: bool,
     /// The environment: [`Layers::new`] takes the process's own.
     pub environment: Vec<(String, String)>,
     /// What the command line overrides: `("server.listen", "127.0.0.1:9000")`.
@@ -31,7 +33,8 @@ impl Layers {
     pub fn new(name: &'static str, defaults: &'static str) -> Self {
         let environment =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self { name, defaults, file: None, environment: environment.collect(), overrides: Vec::new() }
+        let environment = environment.collect();
+        Self { name, defaults, file: None, usual_file: true, environment, overrides: Vec::new() }
     }
 
     /// The prefix of the service's variables; sections and keys follow, separated by `__`.
@@ -69,6 +72,7 @@ impl Layers {
         match &self.file {
             Some(path) if path.is_file() => Ok(Some(path.clone())),
             Some(path) => Err(ConfigError::NoSuchFile { path: path.clone() }),
+            None if !self.usual_file => Ok(None),
             None => {
                 let usual = PathBuf::from(format!("ssf-{}.toml", self.name));
                 Ok(usual.is_file().then_some(usual))

@@ -36,12 +36,19 @@ pub(crate) struct Planned {
     pub(crate) lane: Lane,
 }
 
+/// Keeps every other fan-out out until the transaction ends: those that ran are committed, those that follow see what this
+/// transaction does.
+pub(crate) async fn lock(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('ssf_transmitter.fan_out'), hashtext(current_schema))")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// The next decisions in order of lane and recording, together with every earlier one about the same subjects, returned
 /// in order of recording. Whoever gets rows holds the fan-out lock until the transaction ends.
 pub(crate) async fn take(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Recorded>> {
-    sqlx::query!("select pg_advisory_xact_lock(hashtext('ssf_transmitter.fan_out'), hashtext(current_schema))")
-        .execute(&mut *conn)
-        .await?;
+    lock(&mut *conn).await?;
     let rows = sqlx::query!(
         // `offset 0` and `array(…)` keep the planner on the two indexes of the outbox
         r#"with head as materialized (select seq, order_key from outbox order by lane, seq limit $1),

@@ -1,8 +1,10 @@
 //! SQL of deliveries: making them, taking them, settling them.
 
+pub(crate) mod dead_letters;
 pub(crate) mod fan_out;
 pub(crate) mod polls;
 pub(crate) mod progress;
+pub(crate) mod replay;
 pub(crate) mod settle;
 pub(crate) mod take;
 pub(crate) mod upkeep;

@@ -22,6 +22,7 @@ pub(crate) struct Postponed {
     pub(crate) id: DeliveryId,
     pub(crate) lease: LeaseId,
     pub(crate) due_at: Timestamp,
+    pub(crate) failed_at: Timestamp,
     pub(crate) error: String,
 }
 
@@ -52,12 +53,12 @@ pub(crate) async fn finish(conn: &mut PgConnection, finished: &[Finished]) -> sq
          ), gone as (
              delete from delivery d using done where d.id = done.id and d.lease_id = done.lease_id
              returning d.id, d.seq, d.issuer_id, d.stream_id, d.event_id, d.recorded_at, d.event_type, d.lane, d.attempts, d.occurred_at,
-                       d.fanned_out_at, d.first_taken_at, done.error_code, done.error, done.signed_at, done.sent_at, done.settled_at
+                       d.fanned_out_at, d.first_taken_at, d.attempt_log, done.error_code, done.error, done.signed_at, done.sent_at, done.settled_at
          ), buried as (
              insert into dead_letter (id, issuer_id, stream_id, event_id, event_type, subject, payload, txn, lane, attempts, error_code, error,
-                    occurred_at, recorded_at, fanned_out_at, died_at)
+                    occurred_at, recorded_at, fanned_out_at, died_at, seq, first_taken_at, attempt_log)
              select g.id, g.issuer_id, g.stream_id, g.event_id, g.event_type, e.subject, e.payload, e.txn, g.lane, g.attempts, g.error_code,
-                    coalesce(g.error, ''), g.occurred_at, g.recorded_at, g.fanned_out_at, g.settled_at
+                    coalesce(g.error, ''), g.occurred_at, g.recorded_at, g.fanned_out_at, g.settled_at, g.seq, g.first_taken_at, g.attempt_log
                from gone g join event e on e.event_id = g.event_id and e.recorded_at = g.recorded_at
               where g.error_code is not null
          ), alive as (
@@ -91,14 +92,17 @@ pub(crate) async fn postpone(conn: &mut PgConnection, postponed: &[Postponed]) -
     let ids: Vec<DeliveryId> = postponed.iter().map(|p| p.id).collect();
     let leases: Vec<LeaseId> = postponed.iter().map(|p| p.lease).collect();
     let due: Vec<Timestamp> = postponed.iter().map(|p| p.due_at).collect();
+    let failed: Vec<Timestamp> = postponed.iter().map(|p| p.failed_at).collect();
     let errors: Vec<&str> = postponed.iter().map(|p| p.error.as_str()).collect();
     sqlx::query!(
-        "update delivery d set state = 'waiting', lease_id = null, due_at = p.due_at, last_error = p.error
-           from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[]) as p (id, lease_id, due_at, error)
+        "update delivery d set state = 'waiting', lease_id = null, due_at = p.due_at, last_error = p.error,
+                attempt_log = attempt_logged(d.attempt_log, p.failed_at, p.error)
+           from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[]) as p (id, lease_id, due_at, failed_at, error)
           where d.id = p.id and d.lease_id = p.lease_id",
         ids as _,
         leases as _,
         due as _,
+        failed as _,
         errors as _,
     )
     .execute(conn)
@@ -107,11 +111,11 @@ pub(crate) async fn postpone(conn: &mut PgConnection, postponed: &[Postponed]) -
 }
 
 /// Opens the breaker of a stream, or opens it wider. A window of SETs that fail together counts once: an attempt that
-/// began before the last failure was recorded adds none. Returns how many failures there are in a row now, if it counted.
+/// began before the last failure was recorded adds none, and a stream that became a poll stream meanwhile has no breaker. Returns how many failures there are in a row now, if it counted.
 pub(crate) async fn open_breaker(conn: &mut PgConnection, troubled: &Troubled) -> sqlx::Result<Option<i32>> {
     sqlx::query_scalar!(
         "insert into stream_health as h (stream_id, failures, retry_at, trouble, last_failure_at)
-         select id, 1, $3, $2, $4 from stream where id = $1
+         select id, 1, $3, $2, $4 from stream where id = $1 and delivery_method = 'push'
          on conflict (stream_id) do update
             set failures = h.failures + 1, retry_at = excluded.retry_at, trouble = excluded.trouble, last_failure_at = excluded.last_failure_at
           where h.last_failure_at is null or h.last_failure_at < $5 or h.failures = 0

@@ -19,45 +19,83 @@ pub(crate) struct Room<'a> {
     pub(crate) window: i32,
     /// The most to be taken now.
     pub(crate) limit: i64,
+    /// Hosts with something on the wire …
+    pub(crate) busy_hosts: &'a [String],
+    /// … and how much each.
+    pub(crate) in_flight_to_hosts: &'a [i32],
+    /// The most to one host.
+    pub(crate) per_host: i32,
 }
 
-/// Takes what is due, fairly: from every enabled push stream at most as many as its window has room for, in order of
-/// lane and fan-out, and never one whose subject has an earlier unsettled delivery on that stream. A stream whose breaker
-/// is open gives one, once its time to probe has come. Rows that another process is taking are passed over.
+/// Takes what is due, fairly: from every enabled push stream at most as many as its window has room for, to every host at
+/// most as many as it may have, in order of lane and fan-out, and never one whose subject has an earlier unsettled delivery
+/// on that stream. A stream whose breaker is open gives one, once its time to probe has come. Rows that another process is
+/// taking are passed over.
+///
+/// An announcement goes first, whatever the stream's status is, and nothing else goes before it is settled, unless it was
+/// first taken before `impatient_since`.
 pub(crate) async fn push(
     conn: &mut PgConnection,
     room: &Room<'_>,
     lease: LeaseId,
     now: Timestamp,
     lease_ends: Timestamp,
+    impatient_since: Timestamp,
 ) -> sqlx::Result<Vec<Taken>> {
     sqlx::query_as!(
         Taken,
-        r#"with room as (
-               select s.id as stream_id, case when coalesce(h.failures, 0) > 0 then least(1, $3 - coalesce(b.n, 0))
+        r#"with heads as materialized (
+               -- each stream's oldest announcement, from an index that is nearly always empty
+               select distinct on (a.stream_id) a.stream_id, a.id, a.due_at <= $6 as is_due,
+                      (a.first_taken_at is null or a.first_taken_at > $9) as holds_back
+                 from delivery a where a.announces order by a.stream_id, a.seq
+           ), room as (
+               select s.id as stream_id, s.endpoint_host, $12 - coalesce(o.n, 0) as host_free,
+                      s.status = 'enabled' and not coalesce(a.holds_back, false) as flows,
+                      -- the probes of a receiver that will not take its announcement are shared with what it may take
+                      case when a.is_due and (a.holds_back or s.status <> 'enabled' or coalesce(h.failures, 0) % 2 = 0
+                                or not exists (select 1 from delivery d where d.stream_id = s.id and d.due_at <= $6 and not d.announces))
+                           then a.id end as announcement,
+                      case when coalesce(h.failures, 0) > 0 then least(1, $3 - coalesce(b.n, 0))
                            -- while answers come fast a nearly full window is filled up by halves, or each would cost a claim
-                           when b.brisk and b.n > $3 / 2 then 0
+                           when b.brisk and b.n > $3 / 2 and a.id is null then 0
                            else $3 - coalesce(b.n, 0) end as free
                  from stream s
+                 left join heads a on a.stream_id = s.id
                  left join unnest($1::uuid[], $2::int[], $8::bool[]) as b (stream_id, n, brisk) on b.stream_id = s.id
+                 left join unnest($10::text[], $11::int[]) as o (host, n) on o.host = s.endpoint_host
                  left join stream_health h on h.stream_id = s.id
-                where s.delivery_method = 'push' and s.status = 'enabled' and (h.retry_at is null or (h.retry_at <= $6 and b.n is null))
-           ), picked as (
-               select due.id from room cross join lateral (
+                where s.delivery_method = 'push' and (s.status = 'enabled' or a.id is not null)
+                  and (h.retry_at is null or (h.retry_at <= $6 and b.n is null))
+           ), announced as (
+               select d.id from room join delivery d on d.id = room.announcement
+                where least(room.free, room.host_free) > 0 and d.due_at <= $6
+                  for update of d skip locked
+           ), due as (
+               select due.*, room.host_free,
+                      -- streams of one host share what is free of it
+                      row_number() over (partition by room.endpoint_host order by due.lane, due.seq) as place
+                 from room cross join lateral (
                    select d.id, d.lane, d.seq from delivery d
-                    where d.stream_id = room.stream_id and d.due_at <= $6
+                    where d.stream_id = room.stream_id and d.due_at <= $6 and not d.announces
                       and d.seq = (select min(e.seq) from delivery e where e.stream_id = d.stream_id and e.order_key = d.order_key)
-                    order by d.lane, d.seq limit greatest(room.free, 0)
+                    order by d.lane, d.seq
+                    limit case when room.flows then greatest(least(room.free, room.host_free) - (room.announcement is not null)::int, 0) else 0 end
                       for update of d skip locked
                ) due
-               order by due.lane, due.seq limit $4
+           ), picked as (
+               select id from announced
+               union all
+               select following.id from (
+                   select due.id from due where due.place <= due.host_free order by due.lane, due.seq limit $4
+               ) following
            )
            update delivery d
               set state = 'leased', lease_id = $5, due_at = $7, attempts = d.attempts + 1, first_taken_at = coalesce(d.first_taken_at, $6)
              from picked p, event e, stream s
             where d.id = p.id and e.event_id = d.event_id and e.recorded_at = d.recorded_at and s.id = d.stream_id
            returning d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
-                     s.timeline_claim, s.endpoint_url, s.authorization_sealed, d.event_type, e.subject, e.payload, e.txn, d.attempts,
+                     s.timeline_claim, s.endpoint_url, s.endpoint_host, s.authorization_sealed, d.event_type, e.subject, e.payload, e.txn, d.attempts,
                      d.occurred_at, d.recorded_at, d.fanned_out_at, d.first_taken_at as "first_taken_at!""#,
         room.busy as _,
         room.in_flight,
@@ -67,6 +105,10 @@ pub(crate) async fn push(
         now as _,
         lease_ends as _,
         room.brisk,
+        impatient_since as _,
+        room.busy_hosts,
+        room.in_flight_to_hosts,
+        room.per_host,
     )
     .fetch_all(conn)
     .await

@@ -3,7 +3,47 @@
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 
-/// Gives up deliveries made before `before`, at most `limit`: into the dead letters and the history. Returns how many.
+use crate::delivery::DeliveryId;
+use crate::stream::StreamKey;
+
+/// Gives up what waits on a stream that was disabled, recorded as discarded: neither what is on the wire, which settles
+/// itself, nor announcements. Returns how many.
+pub(crate) async fn discard_waiting(conn: &mut PgConnection, stream: StreamKey, now: Timestamp) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "with gone as (
+             delete from delivery where stream_id = $1 and not announces and (state = 'waiting' or due_at <= $2) returning *
+         )
+         insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
+                error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
+         select g.id, $2, g.seq, g.issuer_id, g.stream_id, g.event_id, g.event_type, s.delivery_method, g.lane, 'discarded',
+                'stream_disabled', g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at
+           from gone g join stream s on s.id = g.stream_id",
+        stream as _,
+        now as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// The disabled streams on which something waits that is no announcement: what was on the wire when they were disabled, and
+/// came back.
+pub(crate) async fn disabled_with_something_waiting(
+    conn: &mut PgConnection,
+    now: Timestamp,
+) -> sqlx::Result<Vec<StreamKey>> {
+    sqlx::query_scalar!(
+        r#"select s.id as "stream: StreamKey" from stream s
+            where s.status = 'disabled'
+              and exists (select 1 from delivery d where d.stream_id = s.id and not d.announces and (d.state = 'waiting' or d.due_at <= $1))"#,
+        now as _,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Gives up deliveries made (or sent again from the dead letters) before `before`, at most `limit`: into the dead letters
+/// and the history. What a paused stream holds is no exception. Returns how many.
 pub(crate) async fn expire(
     conn: &mut PgConnection,
     before: Timestamp,
@@ -12,15 +52,16 @@ pub(crate) async fn expire(
 ) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "with old as (
-             select id from delivery where fanned_out_at < $1 and due_at <= $3 order by seq limit $2 for update skip locked
+             -- ids are born with their deliveries, and the primary key sorts them by birth
+             select id from delivery where id < $4 and coalesce(retained_since, fanned_out_at) < $1 and due_at <= $3 order by id limit $2 for update skip locked
          ), gone as (
              delete from delivery d using old where d.id = old.id returning d.*
          ), buried as (
              insert into dead_letter (id, issuer_id, stream_id, event_id, event_type, subject, payload, txn, lane, attempts, error_code, error,
-                    occurred_at, recorded_at, fanned_out_at, died_at)
+                    occurred_at, recorded_at, fanned_out_at, died_at, seq, first_taken_at, attempt_log)
              select g.id, g.issuer_id, g.stream_id, g.event_id, g.event_type, e.subject, e.payload, e.txn, g.lane, g.attempts, 'expired',
-                    coalesce(g.last_error, 'never answered'), g.occurred_at, g.recorded_at, g.fanned_out_at, $3
-               from gone g join event e on e.event_id = g.event_id and e.recorded_at = g.recorded_at
+                    coalesce(g.last_error, case when s.status = 'paused' then 'held by a paused stream' else 'never answered' end), g.occurred_at, g.recorded_at, g.fanned_out_at, $3, g.seq, g.first_taken_at, g.attempt_log
+               from gone g join event e on e.event_id = g.event_id and e.recorded_at = g.recorded_at join stream s on s.id = g.stream_id
          )
          insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome, error_code,
                 attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
@@ -30,6 +71,7 @@ pub(crate) async fn expire(
         before as _,
         limit,
         now as _,
+        DeliveryId::first_of(before) as _,
     )
     .execute(conn)
     .await?;
@@ -53,6 +95,32 @@ pub(crate) async fn ensure_partitions(conn: &mut PgConnection, first: Timestamp,
         last as _,
     );
     made.fetch_one(conn).await
+}
+
+/// When the oldest event was recorded that a delivery sent again from the dead letters still needs. To be asked while
+/// partitions are locked: whoever sends again holds the lock too.
+pub(crate) async fn oldest_replayed(conn: &mut PgConnection) -> sqlx::Result<Option<Timestamp>> {
+    sqlx::query_scalar!(
+        r#"select recorded_at as "at: Timestamp" from delivery where retained_since is not null order by recorded_at limit 1"#
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Forgets events before `before` that have no partition of their own to be dropped with, and that nothing waiting needs,
+/// at most `limit`.
+pub(crate) async fn forget_stray_events(conn: &mut PgConnection, before: Timestamp, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "delete from event_rest where (event_id, recorded_at) in (
+             select e.event_id, e.recorded_at from event_rest e
+              where e.recorded_at < $1 and not exists (select from delivery d where d.event_id = e.event_id)
+              limit $2)",
+        before as _,
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// Drops the partitions of whole days before the day of `before` (UTC).

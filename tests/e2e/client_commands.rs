@@ -1,0 +1,119 @@
+//! Stories about `ssf-transmitter client`: what an operator does to credentials on the command line is in force at once.
+
+use std::process::{Command, Output};
+
+use http::Method;
+use serde_json::{Value, json};
+use ssf_common::jwks::{Algorithm, SigningKey};
+use ssf_harness::binaries;
+use ssf_harness::idp::{Idp, Party, SEALING_KEY};
+
+/// `ssf-transmitter client …` beside this transmitter.
+fn run(idp: &Idp, settings: &[&str], arguments: &[&str]) -> Output {
+    let mut command = Command::new(binaries::transmitter());
+    command.current_dir(std::env::temp_dir()).args(["--set", &format!("issuer.url={}", idp.issuer)]);
+    command.args([
+        "--set",
+        &format!("database.url={}", idp.database.url),
+        "--set",
+        &format!("keys.sealing_key={SEALING_KEY}"),
+    ]);
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    command.arg("client").args(arguments).output().unwrap()
+}
+
+/// Its answer as JSON.
+fn done(idp: &Idp, settings: &[&str], arguments: &[&str]) -> Value {
+    let output = run(idp, settings, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+}
+
+/// Its one sentence.
+fn refused(idp: &Idp, arguments: &[&str]) -> String {
+    let output = run(idp, &[], arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+async fn reads(idp: &Idp, token: &Value) -> u16 {
+    idp.call(Method::GET, "/ssf/streams", token.as_str().unwrap(), None).await.status
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_are_given_changed_and_taken_away_on_the_command_line() {
+    let idp = Idp::start().await;
+    let added = done(&idp, &[], &["add", "rp", "--audience", "https://rp.example", "--token", "--json"]);
+    assert_eq!(reads(&idp, &added["token"]).await, 200);
+    let second = done(&idp, &[], &["token", "add", "rp", "--label", "blue", "--scope", "ssf.read", "--json"]);
+    assert_eq!(reads(&idp, &second["token"]).await, 200);
+    let listed = String::from_utf8(run(&idp, &[], &["token", "list", "rp", "--json"]).stdout).unwrap();
+    assert_eq!(listed.lines().count(), 2);
+    assert!(!listed.contains(second["token"].as_str().unwrap()), "no token is ever shown again");
+    done(&idp, &[], &["token", "revoke", "rp", "blue"]);
+    assert_eq!((reads(&idp, &second["token"]).await, reads(&idp, &added["token"]).await), (401, 200));
+
+    let other = done(&idp, &[], &["add", "other", "--audience", "o", "--auth-method", "client_secret_post", "--json"]);
+    let rotated = done(&idp, &[], &["rotate-secret", "other", "--overlap", "24h", "--json"]);
+    for secret in [&other["client_secret"], &rotated["client_secret"]] {
+        let pairs =
+            [("grant_type", "client_credentials"), ("client_id", "other"), ("client_secret", secret.as_str().unwrap())];
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        assert_eq!(idp.send(Method::POST, "/oauth2/token", &headers, form).await.status, 200);
+    }
+
+    let operator = done(&idp, &[], &["add", "op", "--operator", "--json"]);
+    assert_eq!((operator["scopes"].as_str(), reads(&idp, &operator["token"]).await), (Some("ssf.admin"), 403));
+    let actors = idp.count("select count(*) from audit where actor like 'cli:%' and action like 'client.%'").await;
+    assert_eq!(actors, 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_registered_from_a_file_or_by_their_address_and_a_mistake_is_one_sentence() {
+    let idp = Idp::start().await;
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
+    let file = std::env::temp_dir().join(format!("ssf-test-{}-keys.json", std::process::id()));
+    let (path, write) = (file.to_str().unwrap(), |keys: Value| std::fs::write(&file, keys.to_string()).unwrap());
+    write(json!({"keys": [key.public_jwk()]}));
+    done(&idp, &[], &["add", "keys", "--audience", "k", "--auth-method", "private_key_jwt", "--jwks", path, "--json"]);
+    done(&idp, &[], &["add", "uri", "--audience", "u", "--jwks-uri", "https://rp.example/jwks.json", "--json"]);
+    let changed = done(&idp, &[], &["set-method", "uri", "--auth-method", "client_secret_basic", "--json"]);
+    assert!(changed["client_secret"].is_string());
+    write(serde_json::from_str(secrecy::ExposeSecret::expose_secret(&key.to_private_jwk())).unwrap());
+    let mistakes = [
+        (&["add", "x", "--audience", "x", "--jwks", path][..], "not a JWK set"),
+        (&["add", "x", "--audience", "x", "--auth-method", "private_key_jwt"], "--jwks FILE or --jwks-uri URL"),
+        (&["add", "x", "--audience", "x", "--jwks-uri", "http://rp.example/"], "must be an https URL"),
+        (&["add", "x", "--audience", "x", "--auth-method", "none"], "tokens.allow_public_clients"),
+        (&["rotate-secret", "keys"], "by private_key_jwt, not by a secret"),
+        (&["rotate-secret", "nobody"], "no client named nobody"),
+        (&["token", "revoke", "keys", "nothing"], "no such static token"),
+    ];
+    for (arguments, says) in mistakes {
+        let said = refused(&idp, arguments);
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+    done(
+        &idp,
+        &["tokens.allow_public_clients=true"],
+        &["add", "x", "--audience", "x", "--auth-method", "none", "--json"],
+    );
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_with_a_secret_needs_no_static_token() {
+    let idp = Idp::start().await;
+    let added = done(&idp, &[], &["add", "idp", "--producer", "--auth-method", "client_secret_basic", "--json"]);
+    assert!(added["client_secret"].is_string() && added["token"].is_null());
+    let party = Party {
+        client_id: "idp".to_owned(),
+        audience: String::new(),
+        secret: String::new(),
+        token: added["client_secret"].as_str().unwrap().to_owned(),
+    };
+    assert_eq!(idp.get("/latency", &party).await.status, 401, "a secret is no token");
+}

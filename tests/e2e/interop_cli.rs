@@ -1,0 +1,459 @@
+//! The commands of `ssf-receiver` that drive a stream by hand, at our own transmitter: it keeps to the specifications, so
+//! every command ends well; and what it sends is shown.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use http::Method;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use ssf_common::clock::{Clock as _, SystemClock};
+use ssf_common::random::{Random, SystemRandom};
+use ssf_harness::binaries;
+use ssf_harness::idp::{Idp, Party, uris};
+use ssf_harness::processes::free_port;
+use ssf_transmitter::admin::NewClient;
+use ssf_transmitter::client::Authentication;
+use tokio::process::{Child, Command};
+
+/// A directory to run the program in, which goes with the story.
+pub(crate) struct Desk(PathBuf);
+
+/// What a command said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        let random: &dyn Random = &SystemRandom;
+        let path = std::env::temp_dir().join(format!("ssf-interop-{}", random.secret()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    /// A file with a secret in it.
+    pub(crate) fn secret(&self, name: &str, secret: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, format!("{secret}\n")).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binaries::receiver());
+        command.current_dir(&self.0).args(arguments).env_remove("DATABASE_URL").kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Said {
+        Said::of(self.command(arguments).output().await.unwrap())
+    }
+}
+
+impl Said {
+    pub(crate) fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let code = output.status.code().expect("it ends by itself");
+        Self { code, out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// It ended well, and nothing was found; the answer.
+    #[track_caller]
+    fn faultless(&self) -> Value {
+        assert_eq!(self.code, 0, "{self:?}");
+        assert!(!self.err.contains("breach") && !self.err.contains("warning"), "{self:?}");
+        if self.out.is_empty() { Value::Null } else { self.json() }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A transmitter, a receiver that is registered there, and a desk.
+struct Bench {
+    idp: Idp,
+    party: Party,
+    producer: Party,
+    desk: Desk,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        Self::with(Authentication::SecretBasic).await
+    }
+
+    /// Its receiver is registered with this method.
+    async fn with(authentication: Authentication) -> Self {
+        let idp = Idp::start().await;
+        // The program has the wall clock.
+        idp.advance(SystemClock.now().since(idp.clock.now()));
+        let receiver = NewClient::receiver("rp-1", "https://rp-1.example");
+        let party = idp.add_client(NewClient { with_token: true, authentication, ..receiver }).await;
+        let producer = idp.add_producer().await;
+        Self { idp, party, producer, desk: Desk::new() }
+    }
+
+    /// With client credentials.
+    async fn run(&self, arguments: &[&str]) -> Said {
+        self.desk.run(&self.full(arguments).iter().map(String::as_str).collect::<Vec<_>>()).await
+    }
+
+    fn start(&self, arguments: &[&str]) -> Child {
+        let full = self.full(arguments);
+        self.desk.command(&full.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap()
+    }
+
+    fn full(&self, arguments: &[&str]) -> Vec<String> {
+        let secret = self.desk.secret("client.secret", &self.party.secret);
+        let peer = ["--issuer", self.idp.issuer.as_str(), "--client-id", "rp-1", "--client-secret-file", &secret];
+        arguments.iter().chain(&peer).map(|text| (*text).to_owned()).collect()
+    }
+
+    async fn streams(&self) -> Vec<Value> {
+        self.idp.get("/ssf/streams", &self.party).await.body.as_array().unwrap().clone()
+    }
+
+    /// Waits until the one stream is there.
+    async fn stream(&self) -> Value {
+        for _ in 0..500 {
+            if let [one] = self.streams().await.as_slice() {
+                return one.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("no stream is made");
+    }
+}
+
+async fn ended(child: Child) -> Said {
+    let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await;
+    Said::of(output.expect("it ends in time").unwrap())
+}
+
+fn interrupt(child: &Child) {
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+}
+
+// SSF 1.0 §8.1.1, §8.1.2.1, §8.1.4.2; RFC 8936 §2
+#[tokio::test]
+async fn a_stream_is_driven_by_hand_from_its_creation_to_its_end() {
+    let bench = Bench::new().await;
+    assert_eq!(bench.run(&["stream", "list"]).await.faultless(), json!([]));
+    let created = bench
+        .run(&["stream", "create", "--events", "session-revoked,credential-change", "--description", "by hand"])
+        .await
+        .faultless();
+    let id = created["stream_id"].as_str().unwrap();
+    assert_eq!(created["events_requested"], json!(uris(&["session-revoked", "credential-change"])));
+    let of = ["--stream-id", id];
+    assert_eq!(bench.run(&[&["stream", "read"], &of[..]].concat()).await.faultless(), created);
+    assert_eq!(bench.run(&["stream", "list"]).await.faultless(), json!([created]));
+    let updated =
+        bench.run(&[&["stream", "update", "--events", "session-revoked"], &of[..]].concat()).await.faultless();
+    assert_eq!(updated["description"], "by hand");
+    let replaced =
+        bench.run(&[&["stream", "replace", "--events", "session-revoked"], &of[..]].concat()).await.faultless();
+    assert_eq!(replaced.get("description"), None);
+    let status = bench.run(&[&["stream", "status", "get"], &of[..]].concat()).await.faultless();
+    assert_eq!(status, json!({"stream_id": id, "status": "enabled"}));
+
+    let asked = bench.run(&[&["verify", "--state", "here I am"], &of[..]].concat()).await;
+    assert_eq!((asked.faultless(), asked.err.trim()), (Value::Null, "204 No Content"));
+    bench.idp.fan_out().await;
+    let polled = bench.run(&[&["poll", "--return-immediately"], &of[..]].concat()).await.faultless();
+    let sets = polled["sets"].as_object().unwrap();
+    let (jti, set) = sets.iter().next().unwrap();
+    let claims = ssf_harness::idp::claims(set.as_str().unwrap());
+    let event = &claims["events"]["https://schemas.openid.net/secevent/ssf/event-type/verification"];
+    assert_eq!(event["state"], "here I am");
+    let acknowledged = bench.run(&[&["poll", "--ack", jti, "--max-events", "0"], &of[..]].concat()).await.faultless();
+    assert_eq!(acknowledged["sets"], json!({}));
+    let endpoint = created["delivery"]["endpoint_url"].as_str().unwrap();
+    let again = bench.run(&["poll", "--return-immediately", "--endpoint-url", endpoint]).await.faultless();
+    assert_eq!(again["sets"], json!({}), "what was acknowledged does not come again");
+
+    assert_eq!(bench.run(&[&["stream", "delete"], &of[..]].concat()).await.faultless(), Value::Null);
+    let gone = bench.run(&[&["stream", "read"], &of[..]].concat()).await;
+    assert_eq!((gone.code, gone.out.as_str()), (1, ""));
+    assert!(gone.err.starts_with("error: reading the stream was answered with 404 Not Found: not_found: "), "{gone:?}");
+}
+
+// SSF 1.0 §8.1.2.1, §8.1.2.2
+#[tokio::test]
+async fn a_status_is_set_by_hand_and_read_back() {
+    let bench = Bench::new().await;
+    let stream = bench.idp.poll_stream(&bench.party, &["session-revoked"]).await;
+    let of = ["--stream-id", stream.as_str()];
+    let paused = bench.run(&[&["stream", "status", "set", "paused", "--reason", "night"], &of[..]].concat()).await;
+    assert_eq!(paused.faultless(), json!({"stream_id": stream, "status": "paused", "reason": "night"}));
+    assert_eq!(bench.run(&[&["stream", "status", "get"], &of[..]].concat()).await.faultless()["status"], "paused");
+    for status in ["disabled", "enabled"] {
+        let set = bench.run(&[&["stream", "status", "set", status], &of[..]].concat()).await;
+        assert_eq!(set.faultless(), json!({"stream_id": stream, "status": status}));
+    }
+}
+
+// SSF 1.0 §8.1.3.2, §8.1.3.3
+#[tokio::test]
+async fn subjects_are_added_and_removed_by_hand() {
+    let bench = Bench::new().await;
+    let stream = bench.idp.poll_stream(&bench.party, &["session-revoked"]).await;
+    let of = ["--stream-id", stream.as_str()];
+    let subject = json!({"format": "email", "email": "somebody@example.com"}).to_string();
+    let added = bench.run(&[&["subject", "add", &subject], &of[..]].concat()).await;
+    assert_eq!((added.faultless(), added.err.trim()), (Value::Null, "200 OK"));
+    let removed = bench.run(&[&["subject", "remove", &subject], &of[..]].concat()).await;
+    assert_eq!((removed.faultless(), removed.err.trim()), (Value::Null, "204 No Content"));
+    let wrong = bench.run(&[&["subject", "add", r#"{"format":"email"}"#], &of[..]].concat()).await;
+    assert_eq!(wrong.code, 1);
+    assert!(wrong.err.contains("adding the subject was answered with 400 Bad Request: invalid_request: "), "{wrong:?}");
+}
+
+// SSF 1.0 §8.1.1.1: 409, and what the transmitter says, is not a breach but a no.
+#[tokio::test]
+async fn a_no_is_told_in_the_transmitters_own_words() {
+    let bench = Bench::new().await;
+    bench.run(&["stream", "create", "--events", "session-revoked"]).await.faultless();
+    let second = bench.run(&["stream", "create", "--events", "session-revoked"]).await;
+    assert_eq!(second.code, 1);
+    assert!(second.err.contains("creating the stream was answered with 409 Conflict: "), "{second:?}");
+    let wrong = bench.desk.secret("wrong", "not the secret");
+    let issuer = bench.idp.issuer.as_str();
+    let refused = ["stream", "list", "--issuer", issuer, "--client-id", "rp-1", "--client-secret-file", &wrong];
+    let refused = bench.desk.run(&refused).await;
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("the token endpoint answered 401 Unauthorized (invalid_client)"), "{refused:?}");
+    assert!(!refused.err.contains("not the secret"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_trace_shows_every_exchange_and_no_credential() {
+    let bench = Bench::new().await;
+    let header = bench.desk.secret("header", "Bearer pushed-by-the-idp");
+    let push =
+        ["--delivery", "push", "--endpoint-url", "http://127.0.0.1:9/push", "--authorization-header-file", &header];
+    let made = bench.run(&[&["stream", "create", "--events", "session-revoked", "--trace"], &push[..]].concat()).await;
+    assert_eq!(made.code, 0, "{made:?}");
+    let requests: Vec<&str> =
+        made.err.lines().filter(|line| line.starts_with("> GET") || line.starts_with("> POST")).collect();
+    let at = bench.idp.issuer.as_str();
+    assert_eq!(
+        requests,
+        [
+            format!("> GET {at}/.well-known/ssf-configuration"),
+            format!("> GET {at}/.well-known/oauth-authorization-server"),
+            format!("> POST {at}/oauth2/token"),
+            format!("> POST {at}/ssf/streams")
+        ]
+    );
+    for shown in [
+        "> authorization: Basic ***",
+        "> grant_type=client_credentials&scope=ssf.read ssf.manage",
+        "\"access_token\":\"***\"",
+        "> authorization: Bearer ***",
+        "\"authorization_header\":\"***\"",
+        "< 201 Created",
+        "< cache-control: no-store",
+    ] {
+        assert!(made.err.contains(shown), "{shown}: {}", made.err);
+    }
+    let said = format!("{}{}", made.out, made.err);
+    for secret in [bench.party.secret.as_str(), "pushed-by-the-idp"] {
+        assert!(!said.contains(secret), "{said}");
+    }
+    let id = made.json()["stream_id"].as_str().unwrap().to_owned();
+    let static_token = ["stream", "read", "--stream-id", &id, "--issuer", at, "--token", &bench.party.token, "--trace"];
+    let read = bench.desk.run(&static_token).await;
+    assert_eq!(read.code, 0, "{read:?}");
+    assert!(!format!("{}{}", read.out, read.err).contains(&bench.party.token), "{read:?}");
+    assert!(!read.err.contains("> POST"), "a token that is there is not asked for");
+}
+
+// RFC 6749 §2.3.1
+#[tokio::test]
+async fn a_secret_may_be_shown_in_the_form_and_is_masked_there() {
+    let bench = Bench::with(Authentication::SecretPost).await;
+    let listed = bench.run(&["stream", "list", "--client-auth", "post", "--trace"]).await;
+    assert_eq!((listed.code, listed.json()), (0, json!([])), "{listed:?}");
+    assert!(listed.err.contains("&client_id=rp-1&client_secret=***"), "{listed:?}");
+    assert!(!listed.err.contains(&bench.party.secret) && !listed.err.contains("Basic"), "{listed:?}");
+}
+
+#[tokio::test]
+async fn an_upstream_of_the_settings_is_driven_without_its_database() {
+    let bench = Bench::with(Authentication::SecretPost).await;
+    let secret = bench.desk.secret("client.secret", &bench.party.secret);
+    let settings = format!(
+        "[database]\nurl = \"postgres://nobody@127.0.0.1:1/nowhere\"\n[privacy]\nsubject_key = \"{}\"\n\
+         [upstreams.idp]\nissuer = \"{}\"\ndelivery = \"poll\"\nclient_id = \"rp-1\"\nclient_secret_file = \"{secret}\"\n\
+         client_auth = \"client_secret_post\"\n",
+        ssf_harness::idp::SEALING_KEY,
+        bench.idp.issuer,
+    );
+    std::fs::write(bench.desk.path().join("ssf-receiver.toml"), settings).unwrap();
+    let listed = bench.desk.run(&["stream", "list", "--upstream", "idp"]).await;
+    assert_eq!(listed.faultless(), json!([]));
+    let unknown = bench.desk.run(&["stream", "list", "--upstream", "ipd"]).await;
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("upstreams.ipd is not in the settings"), "{unknown:?}");
+    assert!(!bench.desk.path().join("data").exists(), "nothing is made");
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_ends_with_2_before_anything_is_asked() {
+    let desk = Desk::new();
+    let at = ["--issuer", "http://127.0.0.1:1", "--token", "t0ken-0"];
+    let with = |arguments: &[&'static str]| [arguments, &at[..]].concat();
+    let meant: [(Vec<&str>, &str); 11] = [
+        (vec!["stream", "list"], "--issuer <URL>"),
+        (vec!["stream", "list", "--issuer", "https://idp.example"], "a credential is needed: --client-id"),
+        (vec!["stream", "list", "--issuer", "http://idp.example", "--token", "t0ken-0"], "issuer must be https"),
+        (
+            vec!["stream", "list", "--issuer", "https://a.example", "--client-id", "a"],
+            "client_secret is required with client_id",
+        ),
+        (with(&["stream", "list", "--upstream", "idp"]), "cannot be used with"),
+        (
+            with(&["stream", "create", "--events", "session-revocked"]),
+            "--events: session-revocked is not an event type",
+        ),
+        (with(&["stream", "create", "--delivery", "push"]), "--delivery push needs an --endpoint-url"),
+        (with(&["subject", "add", "--stream-id", "s", "alice"]), "SUBJECT is not JSON, at line 1 column 1"),
+        (
+            with(&["stream", "status", "set", "asleep", "--stream-id", "s"]),
+            "possible values: enabled, paused, disabled",
+        ),
+        (with(&["tail", "--listen", "127.0.0.1:99999"]), "--listen"),
+        (
+            with(&["verify", "--stream-id", "s", "--set", "poll.intervall=1s"]),
+            "poll.intervall (on the command line) is not a setting",
+        ),
+    ];
+    for (arguments, text) in meant {
+        let said = desk.run(&arguments).await;
+        assert!(said.code == 2 && said.err.contains(text), "{arguments:?}: {said:?}");
+        assert!(!said.err.contains("t0ken-0"), "{said:?}");
+    }
+    let help = desk.run(&["poll", "--help"]).await;
+    assert!(help.out.contains("3  the answer breaks a specification"), "{help:?}");
+}
+
+// RFC 8936 §2: verified, shown, acknowledged.
+#[tokio::test]
+async fn tail_follows_a_poll_stream_of_its_own_and_takes_it_away() {
+    let bench = Bench::new().await;
+    let tail = bench.start(&["tail", "--create", "--events", "session-revoked", "--ack", "--count", "2"]);
+    let stream = bench.stream().await;
+    assert_eq!(stream["events_requested"], json!(uris(&["session-revoked"])));
+    for session in ["s-1", "s-2"] {
+        bench.idp.revoke(&bench.producer, session).await;
+        bench.idp.fan_out().await;
+    }
+    let said = ended(tail).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert_eq!(lines.len(), 2, "{said:?}");
+    for (line, session) in lines.iter().zip(["s-1", "s-2"]) {
+        let subject = json!({"format": "opaque", "id": session}).to_string();
+        assert!(line.contains(" session-revoked jti=") && line.contains(&subject), "{line}");
+    }
+    assert_eq!(bench.streams().await.len(), 0, "{said:?}");
+    assert_eq!(bench.idp.count("select count(*) from delivery_history where outcome = 'acknowledged'").await, 2);
+}
+
+// RFC 8936 §2.4: what is not acknowledged stays, and is shown once.
+#[tokio::test]
+async fn tail_without_ack_takes_nothing_and_ends_at_ctrl_c() {
+    let bench = Bench::new().await;
+    let stream = bench.idp.poll_stream(&bench.party, &["session-revoked"]).await;
+    bench.idp.revoke(&bench.producer, "s-1").await;
+    bench.idp.fan_out().await;
+    let mut tail = bench.start(&["tail", "--json", "--set", "poll.interval=20ms"]);
+    let mut out = tail.stdout.take().unwrap();
+    let mut shown = Vec::new();
+    while !shown.ends_with(b"\n}\n") {
+        tokio::io::AsyncReadExt::read_buf(&mut out, &mut shown).await.unwrap();
+    }
+    let claims: Value = serde_json::from_slice(&shown).unwrap();
+    assert_eq!(claims["sub_id"], json!({"format": "opaque", "id": "s-1"}));
+    interrupt(&tail);
+    let said = ended(tail).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    let mut rest = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut out, &mut rest).await.unwrap();
+    assert!(rest.is_empty(), "a SET that comes again is not shown again");
+    let kept = bench.idp.poll(&bench.party, &stream, &json!({})).await;
+    assert_eq!(kept.body["sets"].as_object().unwrap().len(), 1, "nothing was acknowledged");
+}
+
+// RFC 8935 §2.2, §2.3
+#[tokio::test]
+async fn tail_receives_pushes_and_says_why_some_are_refused() {
+    let bench = Bench::new().await;
+    let at = format!("127.0.0.1:{}", free_port().unwrap());
+    let tail = bench.start(&["tail", "--create", "--events", "session-revoked", "--listen", &at, "--trace"]);
+    let stream = bench.stream().await;
+    assert_eq!(stream["delivery"]["endpoint_url"], format!("http://{at}/push"));
+    bench.idp.revoke(&bench.producer, "s-1").await;
+    for _ in 0..500 {
+        bench.idp.drain().await;
+        if bench.idp.count("select count(*) from delivery_history where outcome = 'acknowledged'").await == 1 {
+            break;
+        }
+        // It may not know its stream yet, and says so.
+        bench.idp.advance(Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let post = |media: &'static str| http.post(format!("http://{at}/push")).header("content-type", media).body("a.b.c");
+    assert_eq!(post("application/json").send().await.unwrap().status().as_u16(), 415);
+    let refused = post("application/secevent+jwt").send().await.unwrap();
+    assert_eq!((refused.status().as_u16(), refused.headers()["content-language"].to_str().unwrap()), (400, "en"));
+    let refused: Value = refused.json().await.unwrap();
+    assert_eq!(refused["err"], "authentication_failed");
+    assert_eq!(http.get(format!("http://{at}/push")).send().await.unwrap().status().as_u16(), 405);
+    interrupt(&tail);
+    let said = ended(tail).await;
+    assert_eq!(said.code, 3, "a SET was refused: {said:?}");
+    assert!(said.out.contains(" session-revoked jti=") && said.out.lines().count() == 1, "{said:?}");
+    assert!(
+        said.err.contains("\nrefused without a jti authentication_failed: the `Authorization` header is not"),
+        "{said:?}"
+    );
+    assert!(said.err.contains("< POST /push") && said.err.contains("> 202 Accepted"), "{said:?}");
+    assert!(said.err.contains("< authorization: Bearer ***"), "{said:?}");
+    assert_eq!(bench.streams().await.len(), 0, "{said:?}");
+}
+
+// SSF 1.0 §6.1: a stream is followed in the way it is delivered.
+#[tokio::test]
+async fn tail_needs_to_know_which_stream_and_how_it_comes() {
+    let bench = Bench::new().await;
+    let none = bench.run(&["tail"]).await;
+    assert_eq!(none.code, 2);
+    assert!(none.err.contains("there is no stream; make one, or use --create"), "{none:?}");
+    let stream = bench.idp.push_stream(&bench.party, "http://127.0.0.1:9/push", &["session-revoked"]).await;
+    let pushed = bench.run(&["tail", "--stream-id", &stream]).await;
+    assert_eq!(pushed.code, 1);
+    assert!(pushed.err.contains("the stream is not delivered by poll"), "{pushed:?}");
+    let reply =
+        bench.idp.call(Method::GET, &format!("/ssf/streams?stream_id={stream}"), &bench.party.token, None).await;
+    assert_eq!(reply.status, 200, "a stream that was there is left alone");
+}

@@ -100,23 +100,23 @@ async fn a_verification_that_cannot_be_asked_for_is_refused_and_costs_nothing() 
     assert_eq!(verified(&idp, &rp, &stream).await, [json!({"state": longest})]);
 }
 
-// SSF 1.0 §8.1.4, §8.1.2: nothing is sent while a stream is paused or disabled, and no 204 says it will be.
+// SSF 1.0 §8.1.4, §8.1.2: nothing is sent while a stream is paused or disabled; paused holds, disabled drops.
 #[tokio::test]
-async fn no_verification_is_granted_while_a_stream_is_paused_or_disabled() {
+async fn a_verification_asked_for_of_a_paused_stream_is_held_and_of_a_disabled_one_dropped() {
     let idp = Idp::start().await;
     let rp = idp.add_receiver("rp").await;
     let stream = idp.poll_stream(&rp, &[]).await;
     let set = async |status: &str| idp.post("/ssf/status", &rp, &json!({"stream_id": stream, "status": status})).await;
-    for status in ["paused", "disabled"] {
+    for (status, held) in [("paused", vec![json!({"state": "paused"})]), ("disabled", vec![])] {
         assert_eq!(set(status).await.status, 200);
-        let refused = verify(&idp, &rp, &stream, json!("s")).await;
-        let expected = format!("the stream is {status}; verify it once it is enabled");
-        assert_eq!((refused.status, refused.text("error_description")), (400, expected.as_str()));
+        assert_eq!(verify(&idp, &rp, &stream, json!(status)).await.status, 204);
+        assert_eq!(verify(&idp, &rp, &stream, json!(status)).await.status, 429, "it counts like any other");
+        idp.fan_out().await;
+        assert_eq!(idp.poll(&rp, &stream, &json!({})).await.body, json!({"sets": {}}));
+        set("enabled").await;
+        assert_eq!(verified(&idp, &rp, &stream).await, held, "{status}");
+        idp.advance(Duration::from_secs(10));
     }
-    set("enabled").await;
-    idp.fan_out().await;
-    assert_eq!(idp.poll(&rp, &stream, &json!({})).await.body, json!({"sets": {}}));
-    assert_eq!(verify(&idp, &rp, &stream, json!("s")).await.status, 204, "and none was used up");
 }
 
 #[tokio::test]

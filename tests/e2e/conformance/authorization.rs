@@ -107,11 +107,15 @@ async fn read_suffices_to_read_and_manage_for_everything() {
         (Method::POST, text(&stream["delivery"], "endpoint_url").to_owned(), Some(json!({"returnImmediately": true}))),
     ];
     let change = json!({"stream_id": id});
+    let subject = json!({"stream_id": id, "subject": {"format": "opaque", "id": "s"}});
     let changes = [
         (Method::POST, scene.endpoint("configuration_endpoint"), Some(json!({}))),
         (Method::PATCH, scene.endpoint("configuration_endpoint"), Some(change.clone())),
         (Method::PUT, scene.endpoint("configuration_endpoint"), Some(change.clone())),
         (Method::POST, scene.endpoint("verification_endpoint"), Some(change)),
+        (Method::POST, scene.endpoint("status_endpoint"), Some(json!({"stream_id": id, "status": "paused"}))),
+        (Method::POST, scene.endpoint("add_subject_endpoint"), Some(subject.clone())),
+        (Method::POST, scene.endpoint("remove_subject_endpoint"), Some(subject)),
         (Method::DELETE, scene.about("configuration_endpoint", id), None),
     ];
     for (verb, url, body) in &reads {
@@ -214,6 +218,22 @@ async fn the_authorization_server_describes_itself() {
     }
 }
 
+// RFC 9728 §2, §3 (CAEP interop §2.7): whose tokens are good here, and how they are sent
+#[tokio::test]
+async fn the_protected_resource_describes_itself() {
+    let scene = Scene::start().await;
+    let answer = scene.document("oauth-protected-resource").await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
+    let resource = answer.json();
+    assert_eq!(resource["resource"], scene.metadata["issuer"]);
+    assert_eq!(resource["bearer_methods_supported"], json!(["header"]));
+    let server = scene.document("oauth-authorization-server").await.json();
+    assert!(resource["authorization_servers"].as_array().unwrap().contains(&server["issuer"]));
+    for scope in ["ssf.read", "ssf.manage"] {
+        assert!(resource["scopes_supported"].as_array().unwrap().contains(&json!(scope)), "{scope}");
+    }
+}
+
 /// Every request of a receiver's that needs a credential.
 async fn everything(scene: &Scene) -> Vec<(Method, String)> {
     let stream = scene.create_poll(&["session-revoked"]).await;
@@ -227,6 +247,7 @@ async fn everything(scene: &Scene) -> Vec<(Method, String)> {
         (Method::PUT, configuration),
         (Method::DELETE, scene.about("configuration_endpoint", id)),
         (Method::GET, scene.about("status_endpoint", id)),
+        (Method::POST, scene.endpoint("status_endpoint")),
         (Method::POST, scene.endpoint("verification_endpoint")),
         (Method::POST, text(&stream["delivery"], "endpoint_url").to_owned()),
     ];
@@ -241,13 +262,17 @@ async fn asked_about(scene: &Scene, rp: &Party, id: &str) -> Vec<Answer> {
     let of = json!({"stream_id": id});
     let configuration = scene.endpoint("configuration_endpoint");
     let poll = format!("{}/ssf/poll/{id}", scene.origin());
-    let calls: [(Method, String, Option<Value>); 7] = [
+    let subject = json!({"stream_id": id, "subject": {"format": "opaque", "id": "s"}});
+    let calls: [(Method, String, Option<Value>); 10] = [
         (Method::GET, scene.about("configuration_endpoint", id), None),
         (Method::PATCH, configuration.clone(), Some(of.clone())),
         (Method::PUT, configuration, Some(of.clone())),
         (Method::DELETE, scene.about("configuration_endpoint", id), None),
         (Method::GET, scene.about("status_endpoint", id), None),
         (Method::POST, scene.endpoint("verification_endpoint"), Some(of)),
+        (Method::POST, scene.endpoint("status_endpoint"), Some(json!({"stream_id": id, "status": "disabled"}))),
+        (Method::POST, scene.endpoint("add_subject_endpoint"), Some(subject.clone())),
+        (Method::POST, scene.endpoint("remove_subject_endpoint"), Some(subject)),
         (Method::POST, poll, Some(json!({"returnImmediately": true}))),
     ];
     let mut answers = Vec::new();

@@ -10,8 +10,10 @@ mod openid_suite;
 mod peers;
 mod poll;
 mod push;
+mod secure;
 mod sets;
 mod status;
+mod subjects;
 mod table;
 mod verification;
 
@@ -221,4 +223,5 @@ fn header_of(set: &str) -> Value {
 const PUSH: &str = "urn:ietf:rfc:8935";
 const POLL: &str = "urn:ietf:rfc:8936";
 const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
+const UPDATED: &str = "https://schemas.openid.net/secevent/ssf/event-type/stream-updated";
 const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";

@@ -151,6 +151,43 @@ async fn openid_ssf_transmitter_poll_endpoint_url_unique_per_stream() {
 }
 
 #[tokio::test]
+async fn openid_ssf_transmitter_paused_stream_holds_events() {
+    play(async |suite: &Suite| {
+        let stream = suite.create().await;
+        let id = text(&stream, "stream_id");
+        assert_eq!(suite.status(id).await.assert_json(200)["status"], "enabled");
+        suite.set_status(id, "paused").await;
+        suite.trigger_verification(id, "held").await;
+        suite.scene.idp.advance(std::time::Duration::from_secs(20));
+        assert_eq!(suite.delivered(&stream).await, [""; 0], "no SET while it is paused");
+        suite.set_status(id, "enabled").await;
+        let [set] = suite.delivered(&stream).await.try_into().unwrap();
+        suite.assert_verification(&set, &stream, "held").await;
+        suite.delete(id).await.assert_empty(204);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn openid_ssf_transmitter_disabled_stream_drops_events() {
+    play(async |suite: &Suite| {
+        let stream = suite.create().await;
+        let id = text(&stream, "stream_id");
+        assert_eq!(suite.status(id).await.assert_json(200)["status"], "enabled");
+        suite.set_status(id, "disabled").await;
+        suite.trigger_verification(id, "dropped").await;
+        suite.scene.idp.advance(std::time::Duration::from_secs(20));
+        assert_eq!(suite.delivered(&stream).await, [""; 0], "no SET while it is disabled");
+        suite.set_status(id, "enabled").await;
+        suite.trigger_verification(id, "again").await;
+        let [set] = suite.delivered(&stream).await.try_into().unwrap();
+        suite.assert_verification(&set, &stream, "again").await;
+        suite.delete(id).await.assert_empty(204);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn openid_ssf_transmitter_stream_caep_interop() {
     play(async |suite: &Suite| {
         let stream = suite.create().await;

@@ -70,6 +70,9 @@ async fn openid_ssf_stream_control_happy_path() {
 
         let status = suite.status(id).await.assert_json(200);
         assert_eq!((&status["stream_id"], &status["status"]), (&json!(id), &json!("enabled")));
+        for status in ["enabled", "paused", "disabled"] {
+            suite.set_status(id, status).await;
+        }
         suite.delete(id).await.assert_empty(204);
     })
     .await;
@@ -255,6 +258,22 @@ async fn openid_ssf_stream_control_error_delete_unknown_stream() {
     play(async |suite: &Suite| {
         let gone = suite.gone().await;
         assert_eq!(suite.delete(&gone).await.status, 404);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn openid_ssf_stream_subject_control() {
+    play(async |suite: &Suite| {
+        let stream = suite.create().await;
+        let subject = json!({"format": "email", "email": "example.user@example.com"});
+        let mut body = json!({"stream_id": stream["stream_id"], "subject": subject, "verified": true});
+        let add = suite.scene.endpoint("add_subject_endpoint");
+        suite.scene.call(Method::POST, &add, &suite.token, Some(&body)).await.assert_empty(200);
+        body.as_object_mut().unwrap().remove("verified");
+        let remove = suite.scene.endpoint("remove_subject_endpoint");
+        suite.scene.call(Method::POST, &remove, &suite.token, Some(&body)).await.assert_empty(204);
+        suite.delete(text(&stream, "stream_id")).await.assert_empty(204);
     })
     .await;
 }

@@ -151,6 +151,14 @@ impl Suite {
         self.scene.call(Method::GET, &self.scene.about("status_endpoint", id), &self.token, None).await
     }
 
+    /// Sets the status and is answered with it.
+    pub(super) async fn set_status(&self, id: &str, status: &str) {
+        let wish = json!({"stream_id": id, "status": status});
+        let url = self.scene.endpoint("status_endpoint");
+        let answer = self.scene.call(Method::POST, &url, &self.token, Some(&wish)).await.assert_json(200);
+        assert_eq!(answer["status"], status);
+    }
+
     pub(super) async fn delete(&self, id: &str) -> Answer {
         self.scene.call(Method::DELETE, &self.scene.about("configuration_endpoint", id), &self.token, None).await
     }

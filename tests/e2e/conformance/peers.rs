@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use ssf_harness::idp::{claims, opaque, uris};
 use ssf_harness::sink::{Answer, Sink};
 use ssf_transmitter::admin::NewClient;
+use ssf_transmitter::client::Profile;
 
 use super::{CAEP, POLL, PUSH, Scene, header_of, text};
 
@@ -131,4 +132,26 @@ async fn a_receiver_that_answers_200_is_done_with_its_set() {
         assert!(request.claims().get(member).is_some(), "{member}");
     }
     assert_eq!(scene.idp.progress(&scene.producer, &event).await["delivered"], 1);
+}
+
+// A device manager that speaks the words of old RISC, and asks for both scopes
+#[tokio::test]
+async fn a_receiver_of_the_legacy_profile_is_understood_and_answered_in_its_own_words() {
+    let (scene, sink) = (Scene::start().await, Sink::start().await);
+    let new = NewClient { profile: Profile::Legacy, ..NewClient::receiver("legacy", "https://legacy.example") };
+    let legacy = scene.idp.add_client(NewClient { with_token: true, ..new }).await;
+    let old = "https://schemas.openid.net/secevent/risc/delivery-method/push";
+    let body = json!({"aud": "https://legacy.example", "format": "iss_sub",
+        "delivery": {"method": old, "endpoint_url": sink.url}, "events_requested": uris(&["account-disabled"])});
+    let at = scene.endpoint("configuration_endpoint");
+    let created = scene.call(Method::POST, &at, &legacy.token, Some(&body)).await.assert_json(201);
+    assert_eq!((&created["delivery"], &created["format"]), (&body["delivery"], &body["format"]));
+    scene.idp.emit(&scene.producer, &json!({"type": "account-disabled", "subject": opaque("s")})).await;
+    scene.idp.drain().await;
+    assert_eq!(sink.subjects(), ["s"]);
+    let refused = scene.configure(Method::POST, &json!({"delivery": {"method": old, "endpoint_url": sink.url}})).await;
+    assert!(
+        refused.assert_refused(400, "invalid_request").contains("method"),
+        "a strict receiver is told the new words"
+    );
 }

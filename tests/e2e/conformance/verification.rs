@@ -101,3 +101,40 @@ async fn only_who_is_faster_than_the_interval_of_the_stream_has_to_wait() {
     scene.post(&at, &ask(&one)).await.assert_empty(204);
     assert_eq!(scene.polled(&two, &json!({})).await.len(), 1, "each event went to its own stream");
 }
+
+// SSF 1.0 §8.1.2.1, §8.1.4.2: not sent while paused or disabled (MUST NOT); accepted all the same, held by a paused
+// stream (SHOULD) and dropped by a disabled one
+#[tokio::test]
+async fn a_stream_that_is_stopped_is_not_verified_before_it_is_enabled_again() {
+    let scene = Scene::start().await;
+    let stream = scene.create_poll(&[]).await;
+    let id = text(&stream, "stream_id");
+    let set = async |status: &str| {
+        let wish = json!({"stream_id": id, "status": status});
+        scene.post(&scene.endpoint("status_endpoint"), &wish).await.assert_json(200);
+    };
+    for (status, held) in [("paused", 1), ("disabled", 0)] {
+        set(status).await;
+        scene.verify(id, status).await;
+        assert_eq!(scene.polled(&stream, &json!({})).await, [], "{status}");
+        set("enabled").await;
+        let sets = scene.polled(&stream, &json!({})).await;
+        assert_eq!(sets.len(), held, "{status}");
+        let acked: Vec<&String> = sets.iter().map(|(jti, _)| jti).collect();
+        scene.polled(&stream, &json!({"ack": acked})).await;
+    }
+}
+
+// SSF 1.0 §8.1.4: a transmitter may send one at any time (MAY); it carries no state (MUST NOT)
+#[tokio::test]
+async fn an_unsolicited_verification_carries_no_state() {
+    let scene = Scene::start().await;
+    let stream = scene.create_poll(&[]).await;
+    let operator = scene.idp.add_operator().await;
+    let url = format!("{}/admin/v1/streams/{}/verify", scene.origin(), text(&stream, "stream_id"));
+    let asked = scene.call(Method::POST, &url, &operator.token, None).await;
+    assert!(asked.status < 300, "{asked}");
+    let [(_, set)] = scene.polled(&stream, &json!({})).await.try_into().unwrap();
+    assert_eq!(claims(&set)["events"], json!({VERIFICATION: {}}));
+    assert_eq!(claims(&set)["sub_id"], json!({"format": "opaque", "id": stream["stream_id"]}));
+}

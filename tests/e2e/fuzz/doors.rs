@@ -18,6 +18,7 @@ pub(super) struct Door {
 pub(super) enum Who {
     Receiver,
     Producer,
+    Operator,
     Nobody,
 }
 
@@ -33,11 +34,14 @@ const fn door(verb: &'static str, path: &'static str, by: Who, body: Body) -> Do
     Door { verb, path, by, body }
 }
 
-/// Everything that reads a body. `{poll}`, `{push}` and `{event}` stand for a stream's and an event's id.
-pub(super) const DOORS: [Door; 10] = [
+/// Everything that reads a body. `{poll}`, `{push}`, `{event}` and `{issuer}` stand for ids.
+pub(super) const DOORS: [Door; 22] = [
     door("POST", "/ssf/streams", Who::Receiver, Body::Json(create)),
     door("PATCH", "/ssf/streams", Who::Receiver, Body::Json(patch)),
     door("PUT", "/ssf/streams", Who::Receiver, Body::Json(put)),
+    door("POST", "/ssf/status", Who::Receiver, Body::Json(status)),
+    door("POST", "/ssf/subjects/add", Who::Receiver, Body::Json(add_subject)),
+    door("POST", "/ssf/subjects/remove", Who::Receiver, Body::Json(remove_subject)),
     door("POST", "/ssf/verify", Who::Receiver, Body::Json(verify)),
     door("POST", "/ssf/poll/{poll}", Who::Receiver, Body::Json(poll)),
     door("POST", "/events", Who::Producer, Body::Json(event)),
@@ -45,10 +49,20 @@ pub(super) const DOORS: [Door; 10] = [
     door("POST", "/events", Who::Producer, Body::Json(complex_event)),
     door("POST", "/events", Who::Producer, Body::Lines(lines)),
     door("POST", "/oauth2/token", Who::Nobody, Body::Form(grant)),
+    door("POST", "/admin/v1/clients", Who::Operator, Body::Json(client)),
+    door("POST", "/admin/v1/issuers", Who::Operator, Body::Json(issuer)),
+    door("PATCH", "/admin/v1/issuers/{issuer}", Who::Operator, Body::Json(issuer_patch)),
+    door("POST", "/admin/v1/keys/rotate", Who::Operator, Body::Json(|_| json!({"algorithm": "ES256", "now": false}))),
+    door("PUT", "/admin/v1/streams/{push}/status", Who::Operator, Body::Json(operated)),
+    door("PUT", "/admin/v1/streams/{push}/algorithm", Who::Operator, Body::Json(|_| json!({"algorithm": "ES256"}))),
+    door("POST", "/admin/v1/dead-letters/replay", Who::Operator, Body::Json(replay)),
+    door("POST", "/admin/v1/dead-letters/discard", Who::Operator, Body::Json(discard)),
+    // one more of the same: the most that is read of a subject
+    door("POST", "/ssf/subjects/add", Who::Receiver, Body::Json(add_complex_subject)),
 ];
 
 /// Every path that is served, and some that are not.
-pub(super) const PATHS: [&str; 16] = [
+pub(super) const PATHS: [&str; 23] = [
     "/",
     "/ssf/streams",
     "/ssf/status",
@@ -65,6 +79,13 @@ pub(super) const PATHS: [&str; 16] = [
     "/.well-known/ssf-configuration",
     "/.well-known/",
     "/health/ready",
+    "/openapi.json",
+    "/admin/v1/audit",
+    "/admin/v1/clients/another",
+    "/admin/v1/dead-letters",
+    "/admin/v1/events/{event}",
+    "/admin/v1/issuers/{issuer}",
+    "/admin/v1/streams/{push}/deliveries",
 ];
 
 fn create(_: &World) -> Value {
@@ -95,6 +116,57 @@ fn put(world: &World) -> Value {
         "delivery": {"method": "urn:ietf:rfc:8935", "endpoint_url": "http://127.0.0.1:9/push", "authorization_header": "x"},
         "description": "another",
     })
+}
+
+fn status(world: &World) -> Value {
+    json!({"stream_id": world.push, "status": "paused", "reason": "for a while"})
+}
+
+fn add_subject(world: &World) -> Value {
+    json!({"stream_id": world.push, "subject": {"format": "email", "email": "user@example.com"}, "verified": true})
+}
+
+fn add_complex_subject(world: &World) -> Value {
+    json!({"stream_id": world.push, "subject": complex_event(world)["subject"]})
+}
+
+fn remove_subject(world: &World) -> Value {
+    json!({"stream_id": world.push, "subject": {"format": "iss_sub", "iss": "https://idp.example", "sub": "u"}})
+}
+
+fn client(_: &World) -> Value {
+    json!({
+        "client_id": "another",
+        "scopes": ["ssf.read", "ssf.manage"],
+        "audience": ["https://another.example"],
+        "max_streams": 2,
+        "events_supported": uris(&["session-revoked"]),
+        "algorithm": "ES256",
+        "profile": "legacy",
+        "auth_method": "client_secret_post",
+        "secret": true,
+        "token": true,
+    })
+}
+
+fn issuer(_: &World) -> Value {
+    json!({"url": "https://another.example", "algorithm": "ES256", "min_verification_interval": 10, "max_streams": 3})
+}
+
+fn issuer_patch(_: &World) -> Value {
+    json!({"min_verification_interval": 10, "inactivity_timeout": 3_600, "max_streams": null})
+}
+
+fn operated(_: &World) -> Value {
+    json!({"status": "enabled", "reason": "by an operator"})
+}
+
+fn replay(_: &World) -> Value {
+    json!({"jtis": ["018f0000-0000-7000-8000-000000000000"]})
+}
+
+fn discard(_: &World) -> Value {
+    json!({"jtis": ["018f0000-0000-7000-8000-000000000000"], "reason": "nobody needs them"})
 }
 
 fn verify(world: &World) -> Value {

@@ -14,6 +14,7 @@ use http::Method;
 use json::{Text, Twist, any_bytes, any_text, twisted};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use ssf_harness::document::{DOCUMENT, operations};
 use world::{World, property};
 
 // RFC 8259, at every door: what is not the JSON that is asked for
@@ -113,6 +114,25 @@ async fn every_door_takes_what_is_meant_for_it() {
         assert!(answer.status().is_success(), "{} {}: {answer:?}", door.verb, door.path);
     }
     world.assert_works().await;
+}
+
+// A new endpoint is one line in `doors`, and this test asks for it
+#[test]
+fn every_operation_that_reads_a_body_is_a_door() {
+    let shape = |path: &str| -> Vec<String> {
+        path.split('/').map(|part| if part.starts_with('{') { "{}".to_owned() } else { part.to_owned() }).collect()
+    };
+    let mut missing = Vec::new();
+    for (verb, path) in operations() {
+        let operation = &DOCUMENT["paths"][&path][verb.as_str().to_lowercase()];
+        let is_door = DOORS.iter().any(|door| door.verb() == verb && shape(door.path) == shape(&path));
+        // read as the bulk operation's is, of one
+        let is_of_one = path.starts_with("/admin/v1/dead-letters/{") || path == "/admin/v1/keys/{kid}/retire";
+        if operation.get("requestBody").is_some() && !is_door && !is_of_one {
+            missing.push(format!("{verb} {path}"));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 impl Door {

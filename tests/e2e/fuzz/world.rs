@@ -19,6 +19,7 @@ pub(super) struct World {
     pub(super) push: String,
     producer: Party,
     pair: Party,
+    operator: Party,
     poll: String,
     event: String,
     http: reqwest::Client,
@@ -54,12 +55,16 @@ impl World {
         let event = idp.revoke(&producer, "first").await;
         idp.fan_out().await;
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { idp, rp, push, producer, pair, poll, event, http }
+        let operator = idp.add_operator().await;
+        Self { idp, rp, push, producer, pair, operator, poll, event, http }
     }
 
     /// A path with ids in it.
     pub(super) fn filled(&self, path: &str) -> String {
-        path.replace("{poll}", &self.poll).replace("{push}", &self.push).replace("{event}", &self.event)
+        path.replace("{poll}", &self.poll)
+            .replace("{push}", &self.push)
+            .replace("{event}", &self.event)
+            .replace("{issuer}", &self.idp.row.id.to_string())
     }
 
     /// Knocks at a door with this body and these headers; the answer must be without a fault.
@@ -75,6 +80,7 @@ impl World {
         match door.by {
             Who::Receiver => request = request.bearer_auth(&self.rp.token),
             Who::Producer => request = request.bearer_auth(&self.producer.token),
+            Who::Operator => request = request.bearer_auth(&self.operator.token),
             Who::Nobody => {}
         }
         let usual = match door.body {

@@ -153,7 +153,7 @@ fn wants(stream: &Subscription, event: &Recorded) -> bool {
     stream.issuer_id == event.issuer
         && stream.status != StreamStatus::Disabled
         && match event.stream {
-            // verification is refused while a stream is paused; what was granted before is held like everything else
+            // a paused stream holds its verification like everything else
             Some(addressed) => addressed == stream.key,
             None => stream.events_delivered.contains(&event.event_type),
         }

@@ -85,6 +85,12 @@ impl Answer {
         Self { body, ..Self::status(400) }.with("content-type", "application/json")
     }
 
+    /// This body, whatever it is.
+    #[must_use]
+    pub fn saying(self, body: &str) -> Self {
+        Self { body: body.to_owned(), ..self }
+    }
+
     /// One header more.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Self {

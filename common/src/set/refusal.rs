@@ -25,7 +25,7 @@ pub enum ErrorCode {
     AccessDenied,
     /// A verification event carried another `state` than the one asked for.
     InvalidState,
-    /// A code that is not registered.
+    /// A code that is not registered, as far as it is printable: what a database cannot keep is left out.
     Other(String),
 }
 
@@ -57,7 +57,7 @@ impl From<&str> for ErrorCode {
             "authentication_failed" => Self::AuthenticationFailed,
             "access_denied" => Self::AccessDenied,
             "invalid_state" => Self::InvalidState,
-            other => Self::Other(other.chars().take(MAX_FOREIGN_CODE).collect()),
+            other => Self::Other(other.chars().filter(|c| !c.is_control()).take(MAX_FOREIGN_CODE).collect()),
         }
     }
 }

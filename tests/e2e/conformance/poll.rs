@@ -103,6 +103,19 @@ async fn an_error_takes_effect_before_the_same_answers_sets() {
     assert_eq!(scene.polled(&stream, &json!({})).await.len(), 1, "and it comes again");
 }
 
+// RFC 8936 §2.6, ours: a code or description that cannot even be kept ends the delivery all the same
+#[tokio::test]
+async fn an_error_that_cannot_be_kept_ends_its_delivery_all_the_same() {
+    let (scene, stream) = polling(&[]).await;
+    for err in ["a\0b", "", "\u{7}", "x\u{1f600}"] {
+        let event = scene.idp.revoke(&scene.producer, "s").await;
+        let [(jti, _)] = scene.polled(&stream, &json!({})).await.try_into().unwrap();
+        let errors = json!({"setErrs": {jti: {"err": err, "description": "\0\n"}}});
+        assert_eq!(scene.polled(&stream, &errors).await, [], "{err:?}");
+        assert_eq!(scene.idp.progress(&scene.producer, &event).await["refused"], 1, "{err:?}");
+    }
+}
+
 // RFC 8936 §2.4: 400 for a request that cannot be understood (ours: the same for a push stream); an empty body is an
 // empty request, members nobody knows are ignored
 #[tokio::test]

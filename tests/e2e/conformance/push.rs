@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use ssf_common::runtime::worker::Worker as _;
 use ssf_harness::idp::{Idp, uris};
 use ssf_harness::sink::{Answer, Sink};
 use ssf_transmitter::admin::NewClient;
@@ -55,6 +56,35 @@ async fn a_set_that_is_refused_is_not_sent_again_and_holds_up_no_other() {
         assert_eq!(scene.idp.progress(&scene.producer, &refused).await["refused"], 1, "{code}");
         assert_eq!(scene.idp.progress(&scene.producer, &next).await["delivered"], 1, "{code}");
     }
+}
+
+// RFC 8935 §2.3, ours: an error that cannot even be kept harms nobody whose answer is settled with it
+#[tokio::test]
+async fn a_receiver_that_answers_what_cannot_be_kept_harms_no_other() {
+    let (scene, sink) = pushing().await;
+    let hostile = Sink::start().await;
+    scene.create_push(&hostile.url, &["session-revoked"]).await;
+    hostile.script(|_| Answer::status(400).saying(r#"{"err": "a\u0000\u0007b", "description": "\u0000\ud83d\ude00"}"#));
+    let events = [scene.idp.revoke(&scene.producer, "a").await, scene.idp.revoke(&scene.producer, "b").await];
+    // all answers arrive together and are settled in one statement
+    for sink in [&sink, &hostile] {
+        sink.hold();
+    }
+    scene.idp.fan_out().await;
+    scene.idp.transmitter.push.tick().await.unwrap();
+    sink.arrivals(2).await;
+    hostile.arrivals(2).await;
+    for sink in [&sink, &hostile] {
+        sink.release();
+    }
+    scene.idp.drain().await;
+    for event in &events {
+        let progress = scene.idp.progress(&scene.producer, event).await;
+        assert_eq!((&progress["delivered"], &progress["refused"]), (&json!(1), &json!(1)), "{progress}");
+    }
+    scene.idp.advance(Duration::from_mins(1));
+    scene.idp.drain().await;
+    assert_eq!((sink.requests().len(), hostile.requests().len()), (2, 2), "nothing is sent twice");
 }
 
 // RFC 8935 §2.3, §2.4: trouble of the stream (its credential, our key, issuer or audience) keeps the SET, which comes

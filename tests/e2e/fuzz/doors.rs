@@ -1,4 +1,4 @@
-//! What takes input over HTTP, one line each: verb, path, who may, and a body that is good.
+//! What takes input over HTTP, one line each: verb, path, who may, and a body that is good; and every other path.
 
 use serde_json::{Value, json};
 use ssf_harness::idp::{opaque, uris};
@@ -27,34 +27,28 @@ pub(super) enum Body {
     Json(fn(&World) -> Value),
     Lines(fn(&World) -> Vec<Value>),
     Form(fn(&World) -> Vec<(&'static str, String)>),
-    None,
 }
 
 const fn door(verb: &'static str, path: &'static str, by: Who, body: Body) -> Door {
     Door { verb, path, by, body }
 }
 
-/// `{poll}`, `{push}` and `{event}` stand for a stream's and an event's id.
-pub(super) const DOORS: [Door; 14] = [
+/// Everything that reads a body. `{poll}`, `{push}` and `{event}` stand for a stream's and an event's id.
+pub(super) const DOORS: [Door; 10] = [
     door("POST", "/ssf/streams", Who::Receiver, Body::Json(create)),
     door("PATCH", "/ssf/streams", Who::Receiver, Body::Json(patch)),
     door("PUT", "/ssf/streams", Who::Receiver, Body::Json(put)),
-    door("GET", "/ssf/streams?stream_id={push}", Who::Receiver, Body::None),
-    door("GET", "/ssf/status?stream_id={push}", Who::Receiver, Body::None),
     door("POST", "/ssf/verify", Who::Receiver, Body::Json(verify)),
     door("POST", "/ssf/poll/{poll}", Who::Receiver, Body::Json(poll)),
     door("POST", "/events", Who::Producer, Body::Json(event)),
     door("POST", "/events", Who::Producer, Body::Json(events)),
     door("POST", "/events", Who::Producer, Body::Json(complex_event)),
     door("POST", "/events", Who::Producer, Body::Lines(lines)),
-    door("GET", "/events/{event}", Who::Producer, Body::None),
-    door("GET", "/latency?since=2026-11-18T00:00:00Z", Who::Producer, Body::None),
     door("POST", "/oauth2/token", Who::Nobody, Body::Form(grant)),
 ];
 
-/// Paths to begin with, where nothing has a body.
-pub(super) const PATHS: [&str; 17] = [
-    "",
+/// Every path that is served, and some that are not.
+pub(super) const PATHS: [&str; 16] = [
     "/",
     "/ssf/streams",
     "/ssf/status",

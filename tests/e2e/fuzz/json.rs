@@ -69,6 +69,11 @@ pub(super) fn twisted(valid: &Value, twists: &[Twist]) -> String {
     node.to_text()
 }
 
+/// NDJSON.
+pub(super) fn lines(values: &[Value]) -> String {
+    values.iter().map(Value::to_string).collect::<Vec<_>>().join("\n")
+}
+
 /// A form.
 pub(super) fn form(members: &[(&'static str, String)]) -> String {
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(members).finish()
@@ -135,6 +140,8 @@ fn odd() -> impl Strategy<Value = String> {
         "253402300800".into(),
         "-62135596801".into(),
         format!("\"{CANARY}\\u0000\""),
+        "\"\\u0000\"".into(),
+        format!("\"\\u0000{CANARY}\\u0000\""),
         format!("\"{CANARY}\\ud800\""),
         format!("\"\\udc00{CANARY}\""),
         format!("\"{CANARY}\\n\\r\\t\\u0007\\u2028\""),
@@ -144,7 +151,7 @@ fn odd() -> impl Strategy<Value = String> {
         format!("{}0{}", "[".repeat(200), "]".repeat(200)),
         format!("{}0{}", "{\"a\":".repeat(120), "}".repeat(120)),
         format!("[{}0]", "0,".repeat(5_000)),
-        format!("{{{}\"z\":0}}", (0..400).map(|n| format!("\"{CANARY}{n}\":{n},")).collect::<String>()),
+        format!("{{{}}}", (0..400).map(|n| format!("\"{CANARY}{n}\":{n}")).collect::<Vec<_>>().join(",")),
         "\"\"".into(),
         "{}".into(),
         "[]".into(),
@@ -272,12 +279,11 @@ impl Node {
 
     fn twist_here(&mut self, slot: usize, what: &What) {
         match (self, what) {
-            (Self::Raw(_), _) => {}
             (Self::Array(items), What::Drop) => drop(items.remove(slot)),
             (Self::Object(members), What::Drop) => drop(members.remove(slot)),
             (Self::Array(items), What::Repeat) => items.push(items[slot].clone()),
             (Self::Object(members), What::Repeat) => members.push(members[slot].clone()),
-            (Self::Array(_), What::Rename(_)) => {}
+            (Self::Raw(_), _) | (Self::Array(_), What::Rename(_)) => {}
             (Self::Object(members), What::Rename(name)) => members[slot].0.clone_from(name),
             (Self::Array(items), What::Replace(text)) => items[slot] = Self::Raw(text.clone()),
             (Self::Object(members), What::Replace(text)) => members[slot].1 = Self::Raw(text.clone()),

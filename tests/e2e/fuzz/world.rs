@@ -3,7 +3,7 @@
 use http::Method;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
-use serde_json::Value;
+use serde_json::{Value, json};
 use ssf_common::runtime::worker::Worker as _;
 use ssf_harness::idp::{Idp, Party};
 use ssf_harness::sink::Sink;
@@ -18,19 +18,22 @@ pub(super) struct World {
     pub(super) rp: Party,
     pub(super) push: String,
     producer: Party,
+    pair: Party,
     poll: String,
     event: String,
     http: reqwest::Client,
 }
 
-/// Runs so many cases against one service, which must work as well at the end as at the beginning.
-pub(super) fn property<S>(cases: u32, input: S, test: impl AsyncFn(&World, S::Value) -> TestCaseResult)
+/// Runs so many cases (and as many times more as `PROPTEST_CASES` is more than 256) against one service, which must work as well at the end as at the beginning.
+pub(super) fn property<S>(cases: u32, input: S, test: &impl AsyncFn(&World, S::Value) -> TestCaseResult)
 where
     S: Strategy,
 {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let world = runtime.block_on(World::open());
-    let config = Config { cases, source_file: Some(file!()), max_shrink_iters: 2_000, ..Config::default() };
+    let usual = Config::default();
+    let cases = cases * usual.cases / 256;
+    let config = Config { cases, source_file: Some(file!()), max_shrink_iters: 2_000, ..usual };
     let tried = TestRunner::new(config).run(&input, |value| runtime.block_on(test(&world, value)));
     if let Err(fault) = tried {
         panic!("{fault}");
@@ -43,11 +46,15 @@ impl World {
         let idp = Idp::start_with(&[("poll.wait", "5ms"), ("push.timeout", "500ms")]).await;
         let rp = NewClient { with_token: true, max_streams: 10_000, ..NewClient::receiver("rp", "https://rp.example") };
         let (rp, producer) = (idp.add_client(rp).await, idp.add_producer().await);
-        let poll = idp.poll_stream(&rp, &["session-revoked"]).await;
+        let pair =
+            NewClient { with_token: true, max_streams: 2, ..NewClient::receiver("pair", "https://pair.example") };
+        let pair = idp.add_client(pair).await;
+        let poll = idp.poll_stream(&rp, &["session-revoked", "credential-change", "revalidate"]).await;
         let push = idp.push_stream(&rp, "http://127.0.0.1:9/push", &["session-revoked"]).await;
         let event = idp.revoke(&producer, "first").await;
+        idp.fan_out().await;
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { idp, rp, producer, poll, push, event, http }
+        Self { idp, rp, push, producer, pair, poll, event, http }
     }
 
     /// A path with ids in it.
@@ -57,12 +64,9 @@ impl World {
 
     /// Knocks at a door with this body and these headers; the answer must be without a fault.
     pub(super) async fn knock(&self, door: &Door, body: Vec<u8>, headers: &[(&str, &str)]) -> TestCaseResult {
-        let request = self.request(door, body, headers);
-        match request.build() {
-            Ok(request) => judge(self.http.execute(request).await.unwrap()).await,
-            // not even a client would send this
-            Err(_) => Ok(()),
-        }
+        let shown = String::from_utf8_lossy(&body[..body.len().min(2_000)]).into_owned();
+        let judged = self.judge(self.request(door, body, headers)).await;
+        judged.map_err(|fault| TestCaseError::fail(format!("{} {} of {shown}: {fault}", door.verb, door.path)))
     }
 
     /// A request at a door with this body and these headers, and the credential that belongs to it.
@@ -76,7 +80,7 @@ impl World {
         let usual = match door.body {
             super::Body::Form(_) => "application/x-www-form-urlencoded",
             super::Body::Lines(_) => "application/x-ndjson",
-            super::Body::Json(_) | super::Body::None => "application/json",
+            super::Body::Json(_) => "application/json",
         };
         let given = headers.iter().any(|(name, _)| *name == "content-type");
         for (name, value) in headers.iter().copied().chain((!given).then_some(("content-type", usual))) {
@@ -88,16 +92,52 @@ impl World {
     /// Asks for a path with a receiver's credential, or with this header instead; the answer must be without a fault.
     pub(super) async fn ask(&self, verb: &Method, path: &str, header: Option<(&str, &str)>) -> TestCaseResult {
         let mut request = self.http.request(verb.clone(), format!("{}{path}", self.idp.base));
-        if !header.is_some_and(|(name, _)| name == "authorization") {
+        if header.is_none_or(|(name, _)| name != "authorization") {
             request = request.bearer_auth(&self.rp.token);
         }
         if let Some((name, value)) = header {
             request = request.header(name, value.as_bytes());
         }
-        match request.build() {
-            Ok(request) => judge(self.http.execute(request).await.unwrap()).await,
-            Err(_) => Ok(()),
+        self.judge(request).await
+    }
+
+    /// Sends it. What is answered before its body was read may lose its connection, and is asked again.
+    async fn judge(&self, request: reqwest::RequestBuilder) -> TestCaseResult {
+        // what cannot be built, not even a client would send
+        let Ok(request) = request.build() else { return Ok(()) };
+        let mut fault = None;
+        for _ in 0..3 {
+            match self.http.execute(request.try_clone().unwrap()).await {
+                Ok(answer) => return judge(answer).await,
+                Err(error) => fault = Some(error),
+            }
         }
+        Err(TestCaseError::fail(format!("no answer: {fault:?}")))
+    }
+
+    /// Delivers a decision to two receivers whose answers arrive together; the event's id. The streams of the last time are
+    /// deleted first.
+    pub(super) async fn push_to_both(&self, one: &Sink, other: &Sink) -> String {
+        let streams = self.idp.get("/ssf/streams", &self.pair).await.body;
+        for stream in streams.as_array().unwrap() {
+            let at = format!("/ssf/streams?stream_id={}", stream["stream_id"].as_str().unwrap());
+            assert_eq!(self.idp.call(Method::DELETE, &at, &self.pair.token, None).await.status, 204);
+        }
+        for sink in [one, other] {
+            self.idp.push_stream(&self.pair, &sink.url, &["session-revoked"]).await;
+            sink.hold();
+        }
+        let event = self.idp.revoke(&self.producer, "both").await;
+        self.idp.fan_out().await;
+        self.idp.transmitter.push.tick().await.unwrap();
+        for sink in [one, other] {
+            sink.arrivals(1).await;
+        }
+        for sink in [one, other] {
+            sink.release();
+        }
+        self.idp.transmitter.push.idle().await;
+        event
     }
 
     /// How an event stands.
@@ -112,6 +152,17 @@ impl World {
         self.idp.transmitter.push.tick().await.unwrap();
         self.idp.transmitter.push.idle().await;
         self.idp.transmitter.maintenance.tick().await.unwrap();
+        let mut acked: Vec<String> = Vec::new();
+        loop {
+            // whatever was let in can be signed and handed out
+            let polled = self.idp.poll(&self.rp, &self.poll, &json!({"ack": acked})).await;
+            assert_eq!(polled.status, 200, "{}", polled.body);
+            acked = polled.body["sets"].as_object().unwrap().keys().cloned().collect();
+            if acked.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(self.idp.count("select count(*) from dead_letter where error_code = 'unsendable'").await, 0);
         let (late, sink) = (self.idp.add_receiver("late").await, Sink::start().await);
         let stream = self.idp.push_stream(&late, &sink.url, &["session-revoked"]).await;
         let event = self.idp.revoke(&self.producer, "last").await;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use http::Method;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -85,10 +86,11 @@ async fn only_the_streams_own_receiver_may_change_its_list_and_others_learn_noth
     let idp = &scene.idp;
     let other = idp.add_receiver("other").await;
     let reader = {
-        let form =
-            format!("grant_type=client_credentials&scope=ssf.read&client_id=rp&client_secret={}", scene.rp.secret);
-        let form_type = ("content-type", "application/x-www-form-urlencoded");
-        let granted = idp.send(Method::POST, "/oauth2/token", &[form_type], form).await;
+        let pair = base64::prelude::BASE64_STANDARD.encode(format!("rp:{}", scene.rp.secret));
+        let basic = format!("Basic {pair}");
+        let headers = [("content-type", "application/x-www-form-urlencoded"), ("authorization", basic.as_str())];
+        let form = "grant_type=client_credentials&scope=ssf.read";
+        let granted = idp.send(Method::POST, "/oauth2/token", &headers, form).await;
         Party { token: granted.text("access_token").to_owned(), ..scene.rp.clone() }
     };
     let body = json!({"stream_id": scene.stream, "subject": opaque("x")});

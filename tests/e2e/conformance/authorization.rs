@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 use ssf_harness::idp::Party;
 use ssf_transmitter::admin::NewClient;
+use ssf_transmitter::client::Authentication;
 
 use super::{Answer, Scene, text};
 
@@ -37,7 +38,10 @@ async fn client_credentials_give_a_short_lived_token() {
     let server = scene.document("oauth-authorization-server").await.json();
     let basic = basic(&scene.rp);
     let by_header = [("content-type", FORM), ("authorization", basic.as_str())];
-    let (id, secret) = (&scene.rp.client_id, &scene.rp.secret);
+    // a client has one method (RFC 7591 §2): this one shows its secret in the body
+    let new = NewClient { authentication: Authentication::SecretPost, ..NewClient::receiver("post", "post") };
+    let post = scene.idp.add_client(new).await;
+    let (id, secret) = (&post.client_id, &post.secret);
     let in_body = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
     let url = text(&server, "token_endpoint");
     for answer in [
@@ -142,10 +146,20 @@ async fn a_challenge_names_an_error_only_if_there_was_a_credential() {
     for (verb, url) in everything(&scene).await {
         let without = scene.send(verb.clone(), &url, &[], "").await;
         without.assert_refused(401, "invalid_token");
-        assert_eq!(without.header("www-authenticate"), "Bearer", "{verb} {url}");
+        let challenge = without.header("www-authenticate");
+        assert!(challenge.starts_with("Bearer") && !challenge.contains("error="), "{verb} {url}: {challenge}");
         let with = scene.call(verb.clone(), &url, "wrong", None).await;
         with.assert_refused(401, "invalid_token");
-        assert_eq!(with.header("www-authenticate"), "Bearer error=\"invalid_token\"", "{verb} {url}");
+        let challenge = with.header("www-authenticate");
+        assert!(
+            challenge.starts_with("Bearer ") && challenge.contains("error=\"invalid_token\""),
+            "{verb} {url}: {challenge}"
+        );
+        for challenge in [without.header("www-authenticate"), challenge] {
+            // RFC 9728 §5.1
+            let named = challenge.split("resource_metadata=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+            assert_eq!(named, format!("{}/.well-known/oauth-protected-resource", scene.origin()));
+        }
     }
 }
 

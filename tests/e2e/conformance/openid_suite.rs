@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use http::Method;
 use serde_json::{Value, json};
 use ssf_harness::idp::{Idp, Party, claims};
@@ -80,16 +81,17 @@ impl Suite {
         suite
     }
 
-    /// A token from the announced endpoint.
+    /// A token from the announced endpoint; the suite names its client in the body as well.
     pub(super) async fn token(&self, scope: &str) -> Value {
         let server = self.scene.document("oauth-authorization-server").await.json();
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
             .append_pair("scope", scope)
             .append_pair("client_id", &self.rp.client_id)
-            .append_pair("client_secret", &self.rp.secret)
             .finish();
-        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let basic = base64::prelude::BASE64_STANDARD.encode(format!("{}:{}", self.rp.client_id, self.rp.secret));
+        let basic = format!("Basic {basic}");
+        let headers = [("content-type", "application/x-www-form-urlencoded"), ("authorization", basic.as_str())];
         let granted = self.scene.send(Method::POST, text(&server, "token_endpoint"), &headers, form).await;
         granted.assert_json(200)
     }

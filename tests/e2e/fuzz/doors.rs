@@ -231,7 +231,7 @@ fn grant(world: &World) -> Vec<(&'static str, String)> {
     vec![
         ("grant_type", "client_credentials".into()),
         ("scope", "ssf.read ssf.manage".into()),
-        ("client_id", world.rp.client_id.clone()),
-        ("client_secret", world.rp.secret.clone()),
+        ("client_id", world.poster.client_id.clone()),
+        ("client_secret", world.poster.secret.clone()),
     ]
 }

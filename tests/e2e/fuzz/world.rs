@@ -8,6 +8,7 @@ use ssf_common::runtime::worker::Worker as _;
 use ssf_harness::idp::{Idp, Party};
 use ssf_harness::sink::Sink;
 use ssf_transmitter::admin::NewClient;
+use ssf_transmitter::client::Authentication;
 
 use super::doors::{Door, Who};
 use super::json::CANARY;
@@ -15,7 +16,9 @@ use super::json::CANARY;
 /// A transmitter with a receiver that has a stream of each kind, a producer, and one event.
 pub(super) struct World {
     pub(super) idp: Idp,
-    pub(super) rp: Party,
+    /// A client that shows its secret in the body of a form.
+    pub(super) poster: Party,
+    rp: Party,
     pub(super) push: String,
     producer: Party,
     pair: Party,
@@ -56,7 +59,9 @@ impl World {
         idp.fan_out().await;
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let operator = idp.add_operator().await;
-        Self { idp, rp, push, producer, pair, operator, poll, event, http }
+        let new = NewClient { authentication: Authentication::SecretPost, ..NewClient::receiver("poster", "poster") };
+        let poster = idp.add_client(new).await;
+        Self { idp, poster, rp, push, producer, pair, operator, poll, event, http }
     }
 
     /// A path with ids in it.

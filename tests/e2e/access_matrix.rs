@@ -210,7 +210,7 @@ impl Cast {
 
     /// Calls as this party, naming the stream in every way there is.
     async fn call(&self, verb: &str, path: &str, party: &Party, stream: &str) -> Reply {
-        let body = json!({"stream_id": stream, "returnImmediately": true, "subject": {"format": "opaque", "id": "x"}});
+        let body = json!({"stream_id": stream, "returnImmediately": true, "status": "enabled", "subject": {"format": "opaque", "id": "x"}});
         self.idp.call(verb.parse().unwrap(), &naming(path, stream), &party.token, Some(&body)).await
     }
 }

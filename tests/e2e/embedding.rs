@@ -12,7 +12,6 @@ use sqlx::{Connection as _, PgConnection};
 use ssf_common::runtime::Env;
 use ssf_common::runtime::shutdown::Shutdown;
 use ssf_harness::idp::{SEALING_KEY, claims, opaque};
-use ssf_harness::processes::free_port;
 use ssf_harness::{TestCluster, binaries};
 use ssf_transmitter::admin::{self, NewClient};
 use ssf_transmitter::audit::Actor;
@@ -128,9 +127,8 @@ impl Drop for Example {
 
 #[tokio::test]
 async fn the_example_idp_runs_and_a_session_that_ends_in_it_ends_at_its_receiver() {
-    let listen = format!("127.0.0.1:{}", free_port().unwrap());
     let mut command = Command::new(binaries::example_idp());
-    command.arg(&listen).env_remove("DATABASE_URL").stdout(Stdio::piped()).stderr(Stdio::inherit());
+    command.arg("127.0.0.1:0").env_remove("DATABASE_URL").stdout(Stdio::piped()).stderr(Stdio::inherit());
     let mut example = Example(command.spawn().unwrap());
     let mut lines = BufReader::new(example.0.stdout.take().unwrap()).lines();
     let said = tokio::task::spawn_blocking(move || lines.find_map(|line| line.ok().filter(|l| l.contains("token: "))))
@@ -139,7 +137,8 @@ async fn the_example_idp_runs_and_a_session_that_ends_in_it_ends_at_its_receiver
         .expect("it says where it listens");
     let token = said.rsplit(' ').next().unwrap().to_owned();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let url = |path: &str| format!("http://{listen}{path}");
+    let issuer = said.split_once(" on ").and_then(|(_, rest)| rest.split(';').next()).unwrap().to_owned();
+    let url = |path: &str| format!("{issuer}{path}");
     while http.get(url("/health/ready")).send().await.is_err() {
         tokio::task::yield_now().await;
     }

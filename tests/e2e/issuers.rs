@@ -193,6 +193,18 @@ async fn an_issuer_that_another_process_added_is_served_after_a_tick_and_one_tha
 }
 
 #[tokio::test]
+async fn no_issuer_is_added_where_another_has_its_endpoints() {
+    let root = Idp::start().await;
+    let operator = root.add_operator().await;
+    for path in ["/admin", "/ssf", "/ssf/streams", "/events"] {
+        let body = json!({"url": format!("{}{path}", root.issuer)});
+        assert_eq!(root.post("/admin/v1/issuers", &operator, &body).await.status, 400, "{path}");
+    }
+    let body = json!({"url": format!("{}/administration", root.issuer)});
+    assert_eq!(root.post("/admin/v1/issuers", &operator, &body).await.status, 201);
+}
+
+#[tokio::test]
 async fn sql_must_name_its_issuer_where_several_are_served_and_reaches_only_that_one() {
     let root = Idp::start().await;
     let blue = root.tenant("/blue", &OwnDefaults::default()).await;

@@ -77,7 +77,9 @@ async fn end(State(idp): State<Arc<Idp>>, Path(session): Path<String>) -> Result
 async fn main() -> anyhow::Result<()> {
     let env = Env::system();
     let listen = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8710".to_owned());
-    let issuer = format!("http://{listen}");
+    // a taken port is said before anything is started
+    let listener = server::bind(listen.parse::<SocketAddr>()?, "the first argument").await?;
+    let issuer = format!("http://{}", listener.local_addr()?);
     let settings = Settings::with(&[("issuer.url", &issuer)])?;
     telemetry::init(&settings.log)?;
     let shutdown = Shutdown::new(settings.server.grace.duration());
@@ -105,7 +107,6 @@ async fn main() -> anyhow::Result<()> {
         .route("/sessions/{id}/end", post(end))
         .with_state(Arc::clone(&idp))
         .fallback_service(ssf);
-    let listener = server::bind(listen.parse::<SocketAddr>()?, "the first argument").await?;
     server::serve(listener, app, &shutdown).await?;
     shutdown.begin();
     shutdown.wait().await;

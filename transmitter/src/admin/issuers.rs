@@ -11,6 +11,7 @@ use crate::audit::{self, Actor, Deed};
 use crate::config::check_issuer_url;
 use crate::issuer::{Issuer, IssuerId, OwnDefaults, store};
 use crate::keys::{KeyRingError, SealingKey, ensure_active};
+use crate::tenant::Endpoints;
 
 /// Makes sure the issuer has a row, so that clients can be added before the first start.
 pub async fn ensure_issuer(pool: &PgPool, url: &IssuerUrl, env: &Env) -> sqlx::Result<Issuer> {
@@ -80,6 +81,16 @@ pub async fn add_issuer(
     env: &Env,
 ) -> Result<Issuer, AddIssuerError> {
     check_issuer_url(url.as_str()).map_err(AddIssuerError::Url)?;
+    let taken = Endpoints::of(url);
+    for other in store::served(&mut *pool.acquire().await?).await? {
+        // the longest path wins, so it would take this path from the other issuer's own endpoints
+        let rest = Endpoints::of(&other.url)
+            .below(taken.path())
+            .and_then(|rest| rest.split('/').nth(1).map(ToOwned::to_owned));
+        if other.url != *url && rest.is_some_and(|name| OWN_PATHS.contains(&name.as_str())) {
+            return Err(AddIssuerError::Url("lies where another issuer has its own endpoints"));
+        }
+    }
     let now = env.now();
     let mut tx = pool.begin().await?;
     let mut issuer = store::ensure(&mut tx, url, IssuerId::new(now, &*env.random), now).await?;
@@ -123,3 +134,7 @@ pub enum AddIssuerError {
     #[error("the issuer could not be kept")]
     Database(#[from] sqlx::Error),
 }
+
+/// The first names below an issuer's path at which it has endpoints of its own.
+const OWN_PATHS: [&str; 10] =
+    [".well-known", "admin", "docs", "events", "health", "jwks.json", "latency", "oauth2", "openapi.json", "ssf"];

@@ -85,7 +85,6 @@ pub(super) struct Granted {
     scope: String,
 }
 
-/// RFC 6749 §5.2.
 /// The client, if it showed who it is by the method it is registered with.
 async fn authenticate(state: &ApiState, tenant: &Tenant, presented: Presented) -> Result<Client, TokenError> {
     let known = {

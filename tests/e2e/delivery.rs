@@ -343,9 +343,7 @@ async fn delete_stream_while(scene: &Scene, statement: &str) {
     let mut other = scene.idp.pool.begin().await.unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut *other).await.unwrap();
     let commit = async {
-        let waiting =
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        while scene.idp.count(waiting).await == 0 {}
+        scene.idp.until_blocked(1).await;
         other.commit().await.unwrap();
     };
     tokio::join!(delete_stream(&scene.idp, &scene.rp, &scene.stream), commit);

@@ -33,6 +33,7 @@ mod peer;
 mod polling;
 mod privacy;
 mod push_door;
+mod races;
 mod readme;
 mod receiver_commands;
 mod rollout;

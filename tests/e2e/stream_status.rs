@@ -291,9 +291,7 @@ async fn a_delivery_that_a_fan_out_is_making_while_its_stream_is_disabled_is_dis
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(as_it_does)).execute(&mut *fan_out).await.unwrap();
     let commit = async {
-        let waiting =
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        while scene.idp.count(waiting).await == 0 {}
+        scene.idp.until_blocked(1).await;
         fan_out.commit().await.unwrap();
     };
     tokio::join!(scene.set("disabled"), commit);

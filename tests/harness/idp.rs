@@ -315,6 +315,21 @@ impl Idp {
         sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()
     }
 
+    /// How many statements on its database wait for a lock that another holds.
+    pub async fn blocked(&self) -> i64 {
+        self.count(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        )
+        .await
+    }
+
+    /// Returns once so many do.
+    pub async fn until_blocked(&self, statements: i64) {
+        while self.blocked().await < statements {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Does something to the database behind the transmitter's back.
     pub async fn execute(&self, statement: &'static str) {
         sqlx::raw_sql(statement).execute(&self.pool).await.unwrap();

@@ -12,7 +12,7 @@ use ssf_common::jwks::{Algorithm, ImportError, SigningKey};
 use ssf_common::runtime::Env;
 use utoipa::ToSchema;
 
-use crate::audit::{self, Actor, Deed};
+use crate::audit::Actor;
 use crate::config::Settings;
 use crate::issuer::Issuer;
 use crate::keys::{Change, Key, KeyRingError, KeyState, Rotation, SealingKey, active_of, next_of, outlook, store};
@@ -179,7 +179,7 @@ impl IssuerKeys<'_> {
             let kid = change.make(algorithm).await?;
             entered.push(self.enter(&mut change, &kid, &before, at_once).await?);
         }
-        change.announce().await?;
+        change.finish().await?;
         tx.commit().await?;
         Ok(entered)
     }
@@ -213,7 +213,7 @@ impl IssuerKeys<'_> {
             return Err(KeysError::KidTaken);
         }
         let entered = self.enter(&mut change, key.key_id(), &before, at_once).await?;
-        change.announce().await?;
+        change.finish().await?;
         tx.commit().await?;
         Ok(entered)
     }
@@ -265,7 +265,7 @@ impl IssuerKeys<'_> {
         if is_removed {
             change.remove(kid).await?;
         }
-        change.announce().await?;
+        change.finish().await?;
         tx.commit().await?;
         let published_until = (!is_removed).then(|| self.env.now().plus(self.rules.rotation.after));
         Ok(RetiredKey { kid: kid.clone(), algorithm: key.algorithm, published_until })
@@ -286,13 +286,7 @@ impl IssuerKeys<'_> {
         if !is_there {
             return Err(KeysError::NoStream);
         }
-        let deed = Deed {
-            actor: self.actor,
-            action: "stream.algorithm_set",
-            target: stream.to_string(),
-            details: json!({ "algorithm": algorithm }),
-        };
-        audit::record(change.conn(), self.issuer.id, &deed, now).await?;
+        change.record("stream.algorithm_set", stream.to_string(), json!({ "algorithm": algorithm }));
         let done = if is_active {
             AlgorithmChange::Now
         } else {
@@ -301,7 +295,7 @@ impl IssuerKeys<'_> {
             let published = keys.iter().find(|key| key.kid == kid).map_or(now, |key| key.created_at);
             AlgorithmChange::Later { kid, at: published.plus(self.rules.rotation.ahead) }
         };
-        change.announce().await?;
+        change.finish().await?;
         tx.commit().await?;
         Ok(done)
     }

@@ -5,7 +5,7 @@ use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use ssf_common::runtime::batch::BatchError;
 use ssf_common::runtime::http::error_reply;
-use ssf_common::runtime::postgres::is_away;
+use ssf_common::runtime::postgres::{gave_way, is_away};
 use ssf_common::runtime::telemetry::chain;
 
 use crate::client::Scope;
@@ -63,16 +63,17 @@ impl ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        let unavailable = is_away(&error) || is_passing(&error);
+        let unavailable = is_passing(&error);
         tracing::warn!(error = %chain(&error), "a request failed at the database");
         if unavailable { Self::Unavailable } else { Self::Internal }
     }
 }
 
-/// Whether the same statement may do later: it met another (class 40) or took too long (57014).
+/// Whether the same statement may do later: the database is away, or it met another, or took too long (57014).
 fn is_passing(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code.starts_with("40") || code == "57014")
+    let took_too_long =
+        error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "57014");
+    took_too_long || is_away(error) || gave_way(error)
 }
 
 impl From<RecordError> for ApiError {
@@ -80,7 +81,7 @@ impl From<RecordError> for ApiError {
         match error {
             BatchError::Overloaded | BatchError::Closed => Self::Unavailable,
             BatchError::Failed(cause) => {
-                let unavailable = is_away(&cause);
+                let unavailable = is_passing(&cause);
                 tracing::warn!(error = %chain(&*cause), "decisions could not be recorded");
                 if unavailable { Self::Unavailable } else { Self::Internal }
             }

@@ -23,6 +23,7 @@ use super::error::{ApiError, Problem};
 use crate::audit::{self, Actor, Deed};
 use crate::client::{Client, Scope};
 use crate::delivery::authorization_place;
+use crate::stream::store::Added;
 use crate::stream::subjects::store::list::set_default;
 use crate::stream::{Offer, Stream, StreamKey, Wanted, algorithm, configure, store};
 use crate::tenant::Tenant;
@@ -80,11 +81,16 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
         inactivity_timeout_s: offer.inactivity_timeout_s,
         created_at: state.env.now(),
     };
-    if !store::insert(&mut tx, &stream, client.max_streams, sealed.as_deref()).await? {
-        return Err(ApiError::Conflict(format!(
-            "this receiver may have {} stream(s) and has them; read, change or delete one",
-            client.max_streams
-        )));
+    match store::insert(&mut tx, &stream, client.max_streams, sealed.as_deref()).await? {
+        Added::Yes => {}
+        Added::HasAll => {
+            return Err(ApiError::Conflict(format!(
+                "this receiver may have {} stream(s) and has them; read, change or delete one",
+                client.max_streams
+            )));
+        }
+        // its token ended while this request was on its way
+        Added::Removed => return Err(ApiError::BadToken),
     }
     set_default(&mut tx, key, tenant.defaults.subjects).await?;
     algorithm::await_key(&mut tx, &stream, signed).await?;

@@ -42,22 +42,29 @@ pub(crate) async fn remove(
     client_id: &ClientId,
     now: Timestamp,
 ) -> sqlx::Result<Option<ClientKey>> {
-    sqlx::query_scalar!(
-        r#"with gone as (
-             update client set removed_at = $3 where issuer_id = $1 and client_id = $2 and removed_at is null returning id
-         ), silenced as (
-             delete from access_token t using gone where t.client_id = gone.id
-         ), stopped as (
-             update stream s set status = 'disabled', status_reason = 'the client was removed', updated_at = $3
-               from gone where s.client_id = gone.id
-         )
-         select id as "id: ClientKey" from gone"#,
+    // a statement of its own: the next one must see a stream that was created while this waited
+    let living = sqlx::query_scalar!(
+        r#"select id as "id: ClientKey" from client where issuer_id = $1 and client_id = $2 and removed_at is null for update"#,
         issuer as _,
         client_id.as_str(),
+    );
+    let Some(client) = living.fetch_optional(&mut *conn).await? else { return Ok(None) };
+    sqlx::query!(
+        "with gone as (
+             update client set removed_at = $2 where id = $1
+         ), silenced as (
+             delete from access_token where client_id = $1
+         ), held as (
+             select id from stream where client_id = $1 order by id for no key update
+         )
+         update stream s set status = 'disabled', status_reason = 'the client was removed', updated_at = $2
+           from held where s.id = held.id",
+        client as _,
         now as _,
     )
-    .fetch_optional(conn)
-    .await
+    .execute(conn)
+    .await?;
+    Ok(Some(client))
 }
 
 /// A living client with the number of its streams and whether it has a secret.

@@ -45,9 +45,9 @@ impl Worker for Maintenance {
         crate::client::authentication::store::forget_assertions(&mut conn, now).await?;
         crate::outbox::store::forget_keys(&mut conn, now.minus(A_DAY)).await?;
         let tidied = crate::stream::subjects::tidy(&self.pool, now).await?;
-        for stream in store::disabled_with_something_waiting(&mut conn, now).await? {
-            let discarded = store::discard_waiting(&mut conn, stream, now).await?;
-            tracing::info!(stream.id = %stream, deliveries = discarded, "discarded what came back to a disabled stream");
+        let discarded = store::discard_returned(&mut conn, DISCARDED_AT_ONCE, now).await?;
+        if discarded > 0 {
+            tracing::info!(deliveries = discarded, "discarded what came back to disabled streams");
         }
         let expired = store::expire(&mut conn, now.minus(self.retention), EXPIRED_AT_ONCE, now).await?;
         if expired > 0 {
@@ -56,11 +56,12 @@ impl Worker for Maintenance {
                 "gave up deliveries that were never acknowledged; they are dead letters now"
             );
         }
-        Ok(usize::try_from(expired.saturating_add(tidied)).unwrap_or(usize::MAX))
+        Ok(usize::try_from(expired.saturating_add(discarded).saturating_add(tidied)).unwrap_or(usize::MAX))
     }
 }
 
 const A_DAY: Duration = Duration::from_hours(24);
 const PARTITIONS_AHEAD: Duration = Duration::from_hours(24 * 7);
+const DISCARDED_AT_ONCE: i64 = 1_000;
 const EXPIRED_AT_ONCE: i64 = 1_000;
 const FORGOTTEN_AT_ONCE: i64 = 1_000;

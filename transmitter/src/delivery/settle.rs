@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgConnection, PgPool};
 use ssf_common::backoff::Backoff;
 use ssf_common::clock::Timestamp;
 use ssf_common::runtime::Env;
 use ssf_common::runtime::batch::{BatchError, Batcher};
+use ssf_common::runtime::postgres::gave_way;
 
 use super::store::settle::{self as store, Finished, Postponed, Troubled};
 use super::{DeliveryId, LeaseId, Outcome};
@@ -102,34 +103,57 @@ async fn settle(
         }
         finished.push(Finished { id, lease, refused, signed_at, sent_at, settled_at: answered_at });
     }
-    if !postponed.is_empty() {
-        troubled.sort_by_key(|trouble| trouble.stream);
-        let mut tx = sqlx::Connection::begin(&mut *conn).await?;
-        store::postpone(&mut tx, &postponed).await?;
-        let mut opened = Vec::new();
-        for trouble in &troubled {
-            if store::open_breaker(&mut tx, trouble).await? == Some(1) {
-                opened.push(trouble);
-            }
+    troubled.sort_by_key(|trouble| trouble.stream);
+    let mut tries = 1;
+    let opened = loop {
+        match write(&mut conn, &finished, &postponed, &troubled).await {
+            // what meets somebody's deletion must not take all that share its batch with it: they would be sent again
+            Err(error) if gave_way(&error) && tries < MAX_TRIES => tries += 1,
+            written => break written?,
         }
-        tx.commit().await?;
-        for trouble in opened {
-            tracing::warn!(stream.id = %trouble.stream, trouble = trouble.trouble, "a receiver fails; its SETs are kept and it is tried again until it answers");
-            failing.insert(trouble.stream);
-        }
+    };
+    for trouble in opened {
+        tracing::warn!(stream.id = %trouble.stream, trouble = trouble.trouble, "a receiver fails; its SETs are kept and it is tried again until it answers");
+        failing.insert(trouble.stream);
     }
-    if !finished.is_empty() {
-        store::finish(&mut conn, &finished).await?;
-        for stream in answered {
-            if failing.remove(&stream) {
-                tracing::info!(stream.id = %stream, "the receiver answers again");
-            }
+    for stream in answered {
+        if failing.remove(&stream) {
+            tracing::info!(stream.id = %stream, "the receiver answers again");
         }
     }
     Ok(())
+}
+
+/// Writes all of it or nothing; the troubles that opened a breaker.
+async fn write<'a>(
+    conn: &mut PgConnection,
+    finished: &[Finished],
+    postponed: &[Postponed],
+    troubled: &'a [Troubled],
+) -> sqlx::Result<Vec<&'a Troubled>> {
+    if postponed.is_empty() {
+        // one statement needs no transaction around it
+        store::finish(conn, finished).await?;
+        return Ok(Vec::new());
+    }
+    let mut tx = conn.begin().await?;
+    store::postpone(&mut tx, postponed).await?;
+    let mut opened = Vec::new();
+    for trouble in troubled {
+        if store::open_breaker(&mut tx, trouble).await? == Some(1) {
+            opened.push(trouble);
+        }
+    }
+    if !finished.is_empty() {
+        store::finish(&mut tx, finished).await?;
+    }
+    tx.commit().await?;
+    Ok(opened)
 }
 
 /// Nobody waits for a settlement but the next SET about the same subject.
 const PAUSE_WHEN_BUSY: Duration = Duration::from_millis(2);
 const MAX_BATCH: usize = 500;
 const MAX_WAITING: usize = 10_000;
+/// Two that met once hardly meet again.
+const MAX_TRIES: u8 = 3;

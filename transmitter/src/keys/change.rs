@@ -16,13 +16,15 @@ use crate::audit::{self, Actor, Deed};
 use crate::issuer::{Issuer, IssuerId};
 
 /// The right to change the keys of one issuer, until the transaction ends. Nobody else has it meanwhile, and no stream
-/// is given an algorithm.
+/// is given an algorithm. [`finish`](Self::finish) writes what was done into the audit log, last of all: whoever changes a
+/// stream holds it and then wants the log, and we may have to switch that stream.
 pub(crate) struct Change<'a> {
     conn: &'a mut PgConnection,
     issuer: IssuerId,
     actor: &'a Actor,
     sealing: &'a SealingKey,
     env: &'a Env,
+    deeds: Vec<Deed<'a>>,
 }
 
 impl<'a> Change<'a> {
@@ -35,7 +37,7 @@ impl<'a> Change<'a> {
         env: &'a Env,
     ) -> sqlx::Result<Self> {
         store::lock(&mut *conn, issuer.id).await?;
-        Ok(Self { conn, issuer: issuer.id, actor, sealing, env })
+        Ok(Self { conn, issuer: issuer.id, actor, sealing, env, deeds: Vec::new() })
     }
 
     /// The published keys, oldest first.
@@ -98,7 +100,7 @@ impl<'a> Change<'a> {
         {
             return Ok(false);
         }
-        self.record(action, key.key_id(), json!({"algorithm": key.algorithm()})).await?;
+        self.record(action, key.key_id().to_string(), json!({"algorithm": key.algorithm()}));
         tracing::info!(key.id = %key.key_id(), key.algorithm = %key.algorithm(), "a signing key is published");
         Ok(true)
     }
@@ -112,7 +114,7 @@ impl<'a> Change<'a> {
             self.retire(&before.kid).await?;
         }
         if store::activate(&mut *self.conn, self.issuer, kid, self.env.now()).await? {
-            self.record("key.activated", kid, json!({"algorithm": key.algorithm})).await?;
+            self.record("key.activated", kid.to_string(), json!({"algorithm": key.algorithm}));
             tracing::info!(key.id = %kid, key.algorithm = %key.algorithm, "a signing key signs from now on");
         }
         self.switch_streams().await
@@ -121,7 +123,7 @@ impl<'a> Change<'a> {
     /// Ends the signing of a key.
     pub(crate) async fn retire(&mut self, kid: &KeyId) -> sqlx::Result<()> {
         if store::retire(&mut *self.conn, self.issuer, kid, self.env.now()).await? {
-            self.record("key.retired", kid, json!({})).await?;
+            self.record("key.retired", kid.to_string(), json!({}));
             tracing::info!(key.id = %kid, "a signing key signs no more and stays published");
         }
         Ok(())
@@ -130,7 +132,7 @@ impl<'a> Change<'a> {
     /// Takes a key out of the published set and erases its private half.
     pub(crate) async fn remove(&mut self, kid: &KeyId) -> sqlx::Result<()> {
         if store::remove(&mut *self.conn, self.issuer, kid, self.env.now()).await? {
-            self.record("key.removed", kid, json!({})).await?;
+            self.record("key.removed", kid.to_string(), json!({}));
             tracing::info!(key.id = %kid, "a signing key is published no more; its private half is erased");
         }
         Ok(())
@@ -138,22 +140,19 @@ impl<'a> Change<'a> {
 
     /// Signs streams as they wish, as far as there is an active key for it.
     pub(crate) async fn switch_streams(&mut self) -> sqlx::Result<()> {
-        let now = self.env.now();
-        for (algorithm, streams) in store::switch_streams(&mut *self.conn, self.issuer, now).await? {
-            let deed = Deed {
-                actor: self.actor,
-                action: "streams.algorithm_switched",
-                target: algorithm.to_string(),
-                details: json!({ "streams": streams }),
-            };
-            audit::record(&mut *self.conn, self.issuer, &deed, now).await?;
+        for (algorithm, streams) in store::switch_streams(&mut *self.conn, self.issuer, self.env.now()).await? {
+            self.record("streams.algorithm_switched", algorithm.to_string(), json!({ "streams": streams }));
             tracing::info!(key.algorithm = %algorithm, streams, "streams are signed with the algorithm they waited for");
         }
         Ok(())
     }
 
-    /// Tells every process, at commit, to read the keys anew.
-    pub(crate) async fn announce(self) -> sqlx::Result<()> {
+    /// Records what was done, and tells every process, at commit, to read the keys anew.
+    pub(crate) async fn finish(self) -> sqlx::Result<()> {
+        let now = self.env.now();
+        for deed in &self.deeds {
+            audit::record(&mut *self.conn, self.issuer, deed, now).await?;
+        }
         crate::issuer::store::ring(self.conn).await
     }
 
@@ -162,8 +161,8 @@ impl<'a> Change<'a> {
         self.conn
     }
 
-    async fn record(&mut self, action: &'static str, kid: &KeyId, details: Value) -> sqlx::Result<()> {
-        let deed = Deed { actor: self.actor, action, target: kid.to_string(), details };
-        audit::record(&mut *self.conn, self.issuer, &deed, self.env.now()).await
+    /// Will be written into the audit log.
+    pub(crate) fn record(&mut self, action: &'static str, target: String, details: Value) {
+        self.deeds.push(Deed { actor: self.actor, action, target, details });
     }
 }

@@ -116,7 +116,7 @@ pub(crate) async fn ensure_active(
             }
         }
     }
-    Ok(())
+    Ok(change.finish().await?)
 }
 
 /// Why an issuer's keys could not be opened.

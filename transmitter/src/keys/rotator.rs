@@ -48,7 +48,7 @@ impl Rotator {
             change.take(step).await?;
         }
         change.switch_streams().await?;
-        change.announce().await?;
+        change.finish().await?;
         tx.commit().await?;
         self.wake.wake();
         Ok(steps.len())

@@ -56,22 +56,40 @@ impl From<Row> for Stream {
     }
 }
 
-/// Adds a stream unless its client has as many as it may; the client's row is locked, so two requests cannot both be
-/// the last one allowed. `false` if it has.
+/// What became of a new stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Added {
+    /// It is there.
+    Yes,
+    /// Its client has as many as it may.
+    HasAll,
+    /// Its client, or its issuer, was removed meanwhile.
+    Removed,
+}
+
+/// Adds a stream unless its client has as many as it may. The client's row is locked, so two requests cannot both be
+/// the last one allowed, and whoever removes the client or its issuer comes before, or finds the stream.
 pub(crate) async fn insert(
     conn: &mut PgConnection,
     stream: &Stream,
     max_streams: u32,
     authorization_sealed: Option<&[u8]>,
-) -> sqlx::Result<bool> {
+) -> sqlx::Result<Added> {
     // a statement of its own: the count must see what was committed while this waited
-    sqlx::query!("select id from client where id = $1 for update", stream.client as _).fetch_one(&mut *conn).await?;
+    let living = sqlx::query!(
+        "select c.id from client c join issuer i on i.id = c.issuer_id
+          where c.id = $1 and c.removed_at is null and i.removed_at is null for update of c for share of i",
+        stream.client as _
+    );
+    if living.fetch_optional(&mut *conn).await?.is_none() {
+        return Ok(Added::Removed);
+    }
     let has =
         sqlx::query_scalar!(r#"select count(*) as "count!" from stream where client_id = $1"#, stream.client as _)
             .fetch_one(&mut *conn)
             .await?;
     if has >= i64::from(max_streams) {
-        return Ok(false);
+        return Ok(Added::HasAll);
     }
     sqlx::query!(
         "insert into stream (id, issuer_id, client_id, audience, status, delivery_method, endpoint_url, authorization_sealed,
@@ -98,7 +116,7 @@ pub(crate) async fn insert(
     )
     .execute(conn)
     .await?;
-    Ok(true)
+    Ok(Added::Yes)
 }
 
 /// The stream, if it is this client's; the call counts as activity (§8.1.1, `inactivity_timeout`).
@@ -140,7 +158,8 @@ pub(crate) async fn is_living(conn: &mut PgConnection, issuer: IssuerId, key: St
 /// Notes a sign of life on all streams of a client (§8.1.1, `inactivity_timeout`).
 pub(crate) async fn note_activity(conn: &mut PgConnection, client: ClientKey, now: Timestamp) -> sqlx::Result<()> {
     sqlx::query!(
-        "update stream set last_activity_at = $2 where client_id = $1 and last_activity_at < $2",
+        "with held as (select id from stream where client_id = $1 and last_activity_at < $2 order by id for no key update)
+         update stream s set last_activity_at = $2 from held where s.id = held.id",
         client as _,
         now as _,
     )
@@ -187,7 +206,8 @@ pub(crate) async fn disable_all(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update stream set status = 'disabled', status_reason = $2, updated_at = $3 where issuer_id = $1 and status <> 'disabled'",
+        "with held as (select id from stream where issuer_id = $1 and status <> 'disabled' order by id for no key update)
+         update stream s set status = 'disabled', status_reason = $2, updated_at = $3 from held where s.id = held.id",
         issuer as _,
         reason,
         now as _,

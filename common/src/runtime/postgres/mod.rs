@@ -3,7 +3,8 @@
 //!
 //! A database that is away is never a reason to end: a pool may be made before the database is there
 //! ([`connect_lazily`]), an acquire gives up after [`ACQUIRE_TIMEOUT`], and [`is_away`] tells this trouble from others,
-//! so that a handler can answer 503 and a worker can back off.
+//! so that a handler can answer 503 and a worker can back off. Two transactions that meet are another trouble: one
+//! [gives way](gave_way), and may be run again.
 
 pub mod cluster;
 mod listen;
@@ -12,4 +13,4 @@ mod pool;
 
 pub use listen::listen;
 pub use migrate::{MigrationError, migrate, migrate_when_reachable};
-pub use pool::{ACQUIRE_TIMEOUT, connect, connect_lazily, is_away};
+pub use pool::{ACQUIRE_TIMEOUT, connect, connect_lazily, gave_way, is_away};

@@ -58,6 +58,13 @@ pub fn is_away(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Did the statement give way to another transaction (class 40: a deadlock, a serialization failure)? It did nothing then, and
+/// may be run again.
+pub fn gave_way(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("40"))
+}
+
 /// How the planner is steered. The tables of a queue are empty when their statistics are taken and full when it matters,
 /// so a plan chosen by statistics turns quadratic under load. Every hot query here has an index that serves it in order;
 /// these settings make the planner take it, once per connection, and plan no more.

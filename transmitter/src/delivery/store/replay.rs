@@ -10,22 +10,20 @@ use crate::stream::StreamKey;
 /// Keeps still, until the transaction ends, what a replay decides by: no fan-out gives places and lanes, no partition is
 /// dropped, no stream of these dead letters is stopped or deleted.
 pub(crate) async fn lock(conn: &mut PgConnection, issuer: IssuerId, ids: &[DeliveryId]) -> sqlx::Result<()> {
-    // statements of their own: what follows must see what was committed while these waited
-    sqlx::query!("select pg_advisory_xact_lock(hashtext('ssf_transmitter.fan_out'), hashtext(current_schema))")
-        .execute(&mut *conn)
-        .await?;
-    sqlx::query!(
-        "select pg_advisory_xact_lock_shared(hashtext('ssf_transmitter.partitions'), hashtext(current_schema))"
-    )
-    .execute(&mut *conn)
-    .await?;
-    // before any dead letter: whoever deletes a stream holds it and then wants its dead letters
+    // Statements of their own: what follows must see what was committed while these waited. Streams come first: whoever
+    // disables or deletes one holds it and then wants the fan-out, or its dead letters.
     sqlx::query!(
         "select id from stream where id in (select stream_id from dead_letter where id = any ($2) and issuer_id = $1) order by id for share",
         issuer as _,
         ids as _,
     )
     .fetch_all(&mut *conn)
+    .await?;
+    super::fan_out::lock(&mut *conn).await?;
+    sqlx::query!(
+        "select pg_advisory_xact_lock_shared(hashtext('ssf_transmitter.partitions'), hashtext(current_schema))"
+    )
+    .execute(&mut *conn)
     .await?;
     super::dead_letters::hold(conn, issuer, ids).await
 }

@@ -26,20 +26,33 @@ pub(crate) async fn discard_waiting(conn: &mut PgConnection, stream: StreamKey, 
     Ok(done.rows_affected())
 }
 
-/// The disabled streams on which something waits that is no announcement: what was on the wire when they were disabled, and
-/// came back.
-pub(crate) async fn disabled_with_something_waiting(
-    conn: &mut PgConnection,
-    now: Timestamp,
-) -> sqlx::Result<Vec<StreamKey>> {
-    sqlx::query_scalar!(
-        r#"select s.id as "stream: StreamKey" from stream s
-            where s.status = 'disabled'
-              and exists (select 1 from delivery d where d.stream_id = s.id and not d.announces and (d.state = 'waiting' or d.due_at <= $1))"#,
+/// Gives up what came back to streams that are disabled: what was on the wire when they were, and failed. At most `limit`;
+/// returns how many. A stream that is being enabled, or was since this began, is left alone: what waits on it may be new.
+pub(crate) async fn discard_returned(conn: &mut PgConnection, limit: i64, now: Timestamp) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "with still as (
+             -- locking looks again at the status, and until this is over nobody enables them
+             select s.id from stream s
+              where s.status = 'disabled'
+                and exists (select 1 from delivery d where d.stream_id = s.id and not d.announces and (d.state = 'waiting' or d.due_at <= $1))
+                for share skip locked
+         ), returned as (
+             select d.id from still join delivery d on d.stream_id = still.id
+              where not d.announces and (d.state = 'waiting' or d.due_at <= $1) order by d.id limit $2 for update of d skip locked
+         ), gone as (
+             delete from delivery d using returned r where d.id = r.id returning d.*
+         )
+         insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
+                error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
+         select g.id, $1, g.seq, g.issuer_id, g.stream_id, g.event_id, g.event_type, s.delivery_method, g.lane, 'discarded',
+                'stream_disabled', g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at
+           from gone g join stream s on s.id = g.stream_id",
         now as _,
+        limit,
     )
-    .fetch_all(conn)
-    .await
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// Gives up deliveries made (or sent again from the dead letters) before `before`, at most `limit`: into the dead letters

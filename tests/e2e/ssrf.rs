@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use serde_json::{Value, json};
 use ssf_common::clock::{Clock as _, SystemClock};
 use ssf_common::random::SystemRandom;
@@ -281,4 +281,29 @@ async fn streams_of_one_host_share_what_may_be_sent_there_at_once() {
     idp.drain().await;
     assert_eq!(sink.requests().len(), 10);
     assert_eq!(idp.count("select count(*) from delivery").await, 0);
+}
+
+#[tokio::test]
+async fn announcements_are_sent_within_the_same_limits() {
+    for (limit, value, at_once) in [("push.max_per_host", "2", 2), ("push.max_in_flight", "3", 3)] {
+        let idp = Idp::start_with(&[("push.window", "1"), (limit, value)]).await;
+        let (operator, producer, sink) = (idp.add_operator().await, idp.add_producer().await, Sink::start().await);
+        for name in ["one", "two", "three", "four"] {
+            let receiver = idp.add_receiver(name).await;
+            let stream = idp.push_stream(&receiver, &sink.url, &["session-revoked"]).await;
+            if name != "four" {
+                let path = format!("/admin/v1/streams/{stream}/status");
+                let paused = idp.call(Method::PUT, &path, &operator.token, Some(&json!({"status": "paused"}))).await;
+                assert_eq!(paused.status, 200, "{}", paused.body);
+            }
+        }
+        idp.revoke(&producer, "session").await;
+        idp.fan_out().await;
+        sink.hold();
+        let tick = async || ssf_common::runtime::Worker::tick(&*idp.transmitter.push).await.unwrap();
+        assert_eq!((tick().await, tick().await), (at_once, 0), "{limit}");
+        sink.release();
+        idp.drain().await;
+        assert_eq!(sink.requests().len(), 4, "three announcements and what was decided");
+    }
 }

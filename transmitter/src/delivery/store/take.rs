@@ -67,12 +67,16 @@ pub(crate) async fn push(
                  left join stream_health h on h.stream_id = s.id
                 where s.delivery_method = 'push' and (s.status = 'enabled' or a.id is not null)
                   and (h.retry_at is null or (h.retry_at <= $6 and b.n is null))
-           ), announced as (
-               select d.id from room join delivery d on d.id = room.announcement
-                where least(room.free, room.host_free) > 0 and d.due_at <= $6
-                  for update of d skip locked
+           ), announcing as (
+               select room.announcement, room.endpoint_host, room.host_free,
+                      row_number() over (partition by room.endpoint_host order by room.announcement) as place
+                 from room where room.announcement is not null and room.free > 0
+           ), announced as materialized (
+               select d.id, a.endpoint_host from announcing a join delivery d on d.id = a.announcement
+                where a.place <= a.host_free and d.due_at <= $6
+                limit $4 for update of d skip locked
            ), due as (
-               select due.*, room.host_free,
+               select due.*, room.endpoint_host, room.host_free,
                       -- streams of one host share what is free of it
                       row_number() over (partition by room.endpoint_host order by due.lane, due.seq) as place
                  from room cross join lateral (
@@ -87,7 +91,9 @@ pub(crate) async fn push(
                select id from announced
                union all
                select following.id from (
-                   select due.id from due where due.place <= due.host_free order by due.lane, due.seq limit $4
+                   select due.id from due
+                    where due.place <= due.host_free - (select count(*) from announced a where a.endpoint_host = due.endpoint_host)
+                    order by due.lane, due.seq limit $4 - (select count(*) from announced)
                ) following
            )
            update delivery d

@@ -303,6 +303,11 @@ async fn the_servers_metadata_say_what_it_does_and_are_gone_with_it() {
 
     let without = Idp::start_with(&[("tokens.enabled", "false")]).await;
     let rp = client(&without, "rp", Authentication::SecretBasic).await;
+    let token = without.add_receiver("static").await.token;
+    assert_eq!(without.call(Method::GET, "/ssf/streams", &token, None).await.status, 200);
+    // a token issued before it was switched off
+    without.execute("update access_token set kind = 'issued', expires_at = now() + interval '100 years'").await;
+    assert_eq!(without.call(Method::GET, "/ssf/streams", &token, None).await.status, 401);
     assert_eq!(ask(&without, Some(("rp", &rp.secret)), &[]).await.status, 404);
     assert_eq!(read(&without, "oauth-authorization-server").await.status, 404);
     let resource = read(&without, "oauth-protected-resource").await;

@@ -8,7 +8,7 @@ use http::request::Parts;
 
 use super::ApiState;
 use super::error::ApiError;
-use super::front::At;
+use super::front::{At, Below};
 use crate::authorization::Verdict;
 use crate::client::authentication::store::registered;
 use crate::client::{Client, Digest, Principal, Scope, store};
@@ -49,7 +49,8 @@ impl FromRequestParts<ApiState> for Caller {
             Some(principal) => principal,
             None => outside(state, &tenant, token).await?,
         };
-        state.traffic.count(principal.client.key, parts.uri.path(), state.env.now())?;
+        let path = parts.extensions.get::<Below>().map_or_else(|| parts.uri.path(), |Below(path)| path.as_str());
+        state.traffic.count(principal.client.key, path, state.env.now())?;
         Ok(Self { principal, tenant })
     }
 }
@@ -61,7 +62,8 @@ async fn own(state: &ApiState, tenant: &Tenant, token: &str) -> Result<Option<Pr
         return Ok(None);
     }
     let mut conn = state.pool.acquire().await?;
-    let principal = store::principal(&mut conn, tenant.issuer.id, Digest::of(token), state.env.now()).await?;
+    let (digest, issued) = (Digest::of(token), state.token_endpoint);
+    let principal = store::principal(&mut conn, tenant.issuer.id, digest, issued, state.env.now()).await?;
     // an operator's token ends with the issuer it was made at
     Ok(principal.filter(|principal| state.tenants.of(principal.client.issuer_id).is_some()))
 }

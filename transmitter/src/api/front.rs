@@ -18,6 +18,10 @@ use crate::tenant::Tenant;
 #[derive(Clone, Debug)]
 pub(crate) struct At(pub(crate) Arc<Tenant>);
 
+/// What was meant below the issuer's path: the whole of it, where a nested router sees its own part only.
+#[derive(Clone, Debug)]
+pub(super) struct Below(pub(super) String);
+
 impl FromRequestParts<ApiState> for At {
     type Rejection = ApiError;
 
@@ -61,6 +65,7 @@ pub(super) async fn find_issuer(
         *request.uri_mut() = uri;
     }
     request.extensions_mut().insert(At(Arc::clone(&tenant)));
+    request.extensions_mut().insert(Below(path));
     let mut response = next.run(request).await;
     if let Some(challenge) = response.headers_mut().get_mut(WWW_AUTHENTICATE) {
         name_resource(challenge, &tenant);

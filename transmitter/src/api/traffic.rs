@@ -6,21 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use ssf_common::clock::Timestamp;
 use ssf_common::runtime::http::{Origin, Proxies, error_reply};
 use ssf_common::runtime::rates::{Rate, Rates};
 
 use super::ApiState;
+use super::credentials::{Grant, Presented};
 use super::error::ApiError;
 use super::front::At;
 use crate::client::ClientKey;
@@ -130,26 +127,10 @@ fn failure_key(issuer: &str, client: &str, address: IpAddr) -> [u8; 32] {
     digest.finalize().into()
 }
 
-/// Who the request says it is from, in whichever way clients authenticate; nothing of it is checked here.
-fn claimed_client(headers: &HeaderMap, body: &[u8]) -> String {
-    let basic = headers.get(AUTHORIZATION).and_then(|header| {
-        let (_, encoded) = header.to_str().ok()?.split_once(' ')?;
-        let pair = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
-        Some(pair.split_once(':')?.0.to_owned())
-    });
-    let member = |name: &str| {
-        url::form_urlencoded::parse(body).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
-    };
-    let asserted = || {
-        #[derive(Deserialize)]
-        struct Claims {
-            sub: String,
-        }
-        let assertion = member("client_assertion")?;
-        let claims = BASE64_URL_SAFE_NO_PAD.decode(assertion.split('.').nth(1)?).ok()?;
-        serde_json::from_slice::<Claims>(&claims).ok().map(|claims| claims.sub)
-    };
-    basic.or_else(|| member("client_id")).or_else(asserted).unwrap_or_default()
+/// Who the request says it is from, exactly as it will be looked up; empty if nobody will be.
+fn claimed_client(headers: &HeaderMap, body: &Bytes) -> String {
+    let form = Grant::read(headers, body);
+    Presented::read(headers, form.as_ref().ok()).map(|presented| presented.client_id.0).unwrap_or_default()
 }
 
 const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
@@ -159,17 +140,34 @@ const MAX_GRANT: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+    use http::HeaderValue;
+    use http::header::{AUTHORIZATION, CONTENT_TYPE};
+
     use super::*;
 
     #[test]
     fn a_client_is_known_by_its_name_however_it_authenticates() {
         let mut headers = HeaderMap::new();
-        let assertion = format!("e30.{}.sig", BASE64_URL_SAFE_NO_PAD.encode(r#"{"sub":"rp"}"#));
-        assert_eq!(claimed_client(&headers, b"client_secret=x&client_id=rp"), "rp");
-        assert_eq!(claimed_client(&headers, format!("client_assertion={assertion}").as_bytes()), "rp");
-        assert_eq!(claimed_client(&headers, b"\xff\0"), "");
-        headers.insert(AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode("rp:secret")).parse().unwrap());
-        assert_eq!(claimed_client(&headers, b"client_id=other"), "rp");
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        let claimed = |headers: &HeaderMap, body: &str| claimed_client(headers, &Bytes::from(body.to_owned()));
+        let assertion = ["{\"alg\":\"ES256\"}", "{\"iss\":\"rp\",\"sub\":\"rp\"}", "signature"]
+            .map(|part| BASE64_URL_SAFE_NO_PAD.encode(part))
+            .join(".");
+        let by_assertion = format!(
+            "client_assertion={assertion}&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
+        );
+        assert_eq!(claimed(&headers, "client_secret=x&client_id=rp"), "rp");
+        assert_eq!(claimed(&headers, &by_assertion), "rp");
+        assert_eq!(claimed(&headers, "\0"), "");
+        for name in ["rp", "%72p", "r%70"] {
+            headers.insert(
+                AUTHORIZATION,
+                format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:secret"))).parse().unwrap(),
+            );
+            assert_eq!(claimed(&headers, "grant_type=client_credentials"), "rp", "{name} is the same client");
+        }
     }
 
     #[test]

@@ -142,12 +142,13 @@ pub(crate) async fn insert_token(
     Ok(())
 }
 
-/// Who holds this token at this issuer, unless it ended. What the client may today limits what the token says; an
+/// Who holds this token at this issuer, unless it ended; one from the token endpoint only if `with_issued`. What the client may today limits what the token says; an
 /// operator of another issuer may administer here, and nothing else.
 pub(crate) async fn principal(
     conn: &mut PgConnection,
     issuer: IssuerId,
     token: Digest,
+    with_issued: bool,
     now: Timestamp,
 ) -> sqlx::Result<Option<Principal>> {
     let row = sqlx::query!(
@@ -155,10 +156,11 @@ pub(crate) async fn principal(
                   c.events_supported, c.is_operator, c.profile, t.scopes as granted
              from access_token t join client c on c.id = t.client_id
             where t.digest = $1 and (c.issuer_id = $2 or c.is_operator) and c.removed_at is null
-              and (t.expires_at is null or t.expires_at > $3)"#,
+              and (t.expires_at is null or t.expires_at > $3) and (t.kind = 'static' or $4)"#,
         token.as_bytes(),
         issuer as _,
         now as _,
+        with_issued,
     )
     .fetch_optional(conn)
     .await?;

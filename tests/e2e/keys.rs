@@ -186,6 +186,10 @@ async fn a_key_that_does_not_open_is_the_trouble_of_its_issuer_only() {
         .unwrap();
     let refused = operator.idp.transmitter.tenants.refresh().await.unwrap_err();
     assert!(matches!(refused, KeyRingError::Seal(SealError::Foreign)), "{refused}");
+    // what is changed elsewhere meanwhile is changed, and not said to have failed
+    let (on_call, of_root) = (operator.idp.add_operator().await, format!("/admin/v1/issuers/{}", operator.idp.row.id));
+    let changed = operator.idp.call(Method::PATCH, &of_root, &on_call.token, Some(&json!({"max_streams": 7}))).await;
+    assert_eq!((changed.status, &changed.body["max_streams"]), (200, &json!(7)));
     operator.idp.advance(Duration::from_hours(1));
     assert_eq!(kid(&operator.next_set(&scene, "s").await), operator.states().await[0].0);
     assert!(operator.idp.transmitter.tenants.fresh(blue.id, |_| true).await.is_none(), "and it is not signed with");

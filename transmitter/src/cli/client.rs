@@ -1,13 +1,14 @@
 //! `client add|list|remove`; what it does to credentials later stands in `credential`.
 
-use clap::{Args, Subcommand};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Subcommand, value_parser};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::Env;
 use ssf_transmitter::admin::{self, Credentials, ListedClient, MAX_PAGE, NewClient};
 use ssf_transmitter::client::{Profile, Scope, Scopes};
-use ssf_transmitter::config::Settings;
+use ssf_transmitter::config::{MAX_STREAMS, Settings};
 use ssf_transmitter::issuer::Issuer;
 
 use super::credential;
@@ -40,7 +41,7 @@ pub(super) struct Add {
     /// The name the client authenticates with.
     client_id: String,
     /// A receiver: the `aud` of its SETs. May be given several times.
-    #[arg(long, value_name = "AUD", required_unless_present_any = ["producer", "operator"])]
+    #[arg(long, value_name = "AUD", required_unless_present_any = ["producer", "operator"], value_parser = NonEmptyStringValueParser::new())]
     audience: Vec<String>,
     /// A producer: may emit decisions, has no streams.
     #[arg(long, conflicts_with = "audience")]
@@ -51,9 +52,9 @@ pub(super) struct Add {
     /// Scopes instead of the usual ones: ssf.read, ssf.manage, ssf.emit, ssf.admin. May be given several times.
     #[arg(long, value_name = "SCOPE")]
     scope: Vec<Scope>,
-    /// How many streams a receiver may have.
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    max_streams: u32,
+    /// How many streams a receiver may have; as its issuer says if left out.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(..=i64::from(MAX_STREAMS)))]
+    max_streams: Option<u32>,
     /// How a receiver's new streams are signed: RS256, PS256, ES256 or EdDSA; as the issuer's if left out. An algorithm that
     /// nobody used before takes effect when its first key has been published for keys.publish_ahead.
     #[arg(long, value_name = "ALG", conflicts_with = "producer")]
@@ -91,7 +92,7 @@ async fn work(
     let issuer = database.issuer(settings, at, env).await?;
     match command {
         Command::Add(add) => {
-            let new = add.client(settings)?;
+            let new = add.client(settings, &issuer)?;
             let credentials = admin::add_client(&database.pool, &issuer, &new, &actor(), env).await?;
             let credentials = credentials.ok_or_else(|| {
                 anyhow::anyhow!("there is a client named {}; remove it first or choose another name", add.client_id)
@@ -154,7 +155,7 @@ async fn all(database: &Database, issuer: &Issuer) -> anyhow::Result<Vec<ListedC
 }
 
 impl Add {
-    fn client(&self, settings: &Settings) -> anyhow::Result<NewClient> {
+    fn client(&self, settings: &Settings, issuer: &Issuer) -> anyhow::Result<NewClient> {
         let name = &self.client_id;
         let mut new = match (self.operator, self.producer) {
             (true, _) => NewClient::operator(name),
@@ -163,7 +164,7 @@ impl Add {
         };
         if !self.producer && !self.operator {
             new.audience.clone_from(&self.audience);
-            new.max_streams = self.max_streams;
+            new.max_streams = self.max_streams.or(issuer.own.max_streams).unwrap_or(settings.streams.max_streams);
             new.algorithm = self.algorithm;
             new.profile = self.profile;
             new.with_token = self.token;

@@ -7,7 +7,7 @@ use ssf_common::jwks::Algorithm;
 use ssf_common::protocol::DefaultSubjects;
 use ssf_common::runtime::Env;
 use ssf_transmitter::admin;
-use ssf_transmitter::config::Settings;
+use ssf_transmitter::config::{MAX_STREAMS, Settings};
 use ssf_transmitter::issuer::OwnDefaults;
 
 use super::database::{Database, actor, sealing_key};
@@ -47,7 +47,7 @@ pub(super) struct Add {
     #[arg(long, value_name = "SECONDS")]
     inactivity_timeout: Option<u32>,
     /// How many streams a new receiver may have.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_STREAMS)))]
     max_streams: Option<u32>,
 }
 

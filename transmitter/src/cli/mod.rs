@@ -112,10 +112,12 @@ pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Text for the user, on standard output.
+/// Text for the user, on standard output, unless nobody reads on.
 fn say(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{}", text.trim_end())?;
-    Ok(())
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        said => Ok(said?),
+    }
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -23,6 +23,9 @@ impl Settings {
                 "must be member names of complex subjects, such as \"tenant\"",
             );
         }
+        if self.streams.max_streams > MAX_STREAMS {
+            return wrong("streams.max_streams", "must be at most 10000");
+        }
         if self.streams.max_subjects > 1_000_000_000 {
             return wrong("streams.max_subjects", "must be at most 1000000000");
         }
@@ -93,7 +96,8 @@ pub enum SettingsError {
     },
 }
 
-/// SSF 1.0 §7.1: https, no query, no fragment. Plain http only on loopback, for development. `Err` says what it must be.
+/// SSF 1.0 §7.1: https, no query, no fragment. Plain http only on loopback, for development. And written in one way, for
+/// receivers compare it byte for byte, and requests find it by host and path. `Err` says what it must be.
 pub fn check_issuer_url(text: &str) -> Result<(), &'static str> {
     let wrong = Err;
     let Ok(url) = text.parse::<Url>() else { return wrong("is not a URL; write for example https://idp.example") };
@@ -111,6 +115,12 @@ pub fn check_issuer_url(text: &str) -> Result<(), &'static str> {
     if url.query().is_some() || url.fragment().is_some() || text.ends_with('/') {
         return wrong("must have no query, no fragment and no slash at the end");
     }
+    if !url.username().is_empty() || url.password().is_some() {
+        return wrong("must have no user name and no password");
+    }
+    if url.as_str().trim_end_matches('/') != text {
+        return wrong("must be in its normal form: a lower-case host, no default port, no dot segments");
+    }
     Ok(())
 }
 
@@ -120,4 +130,6 @@ fn is_identifier(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
+/// The most streams a client may be allowed.
+pub const MAX_STREAMS: u32 = 10_000;
 const RESERVED_CLAIMS: [&str; 10] = ["iss", "aud", "jti", "iat", "exp", "sub", "sub_id", "events", "txn", "toe"];

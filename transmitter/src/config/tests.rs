@@ -34,6 +34,11 @@ fn a_configuration_that_cannot_work_is_refused_by_its_key() {
     let refused = [
         (&[("issuer.url", "http://idp.example")][..], "issuer.url must be https"),
         (&[("issuer.url", "https://idp.example/?x")], "issuer.url must have no query"),
+        (&[("issuer.url", "https://ops@idp.example")], "issuer.url must have no user name"),
+        (&[("issuer.url", "https://idp.example/a/../b")], "issuer.url must be in its normal form"),
+        (&[("issuer.url", "https://idp.example:443/a")], "issuer.url must be in its normal form"),
+        (&[("issuer.url", "https://IdP.example")], "issuer.url must be in its normal form"),
+        (&[("streams.max_streams", "10001")], "streams.max_streams must be"),
         (&[("issuer.critical_subject_members", "[\"format\"]")], "issuer.critical_subject_members must be"),
         (&[("streams.max_subjects", "2000000000")], "streams.max_subjects must be"),
         (&[("streams.removal_grace", "400d")], "streams.removal_grace must be"),

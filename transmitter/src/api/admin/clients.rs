@@ -20,7 +20,7 @@ use crate::api::error::Problem;
 use crate::api::query::{Named, Params};
 use crate::api::streams::json_body;
 use crate::client::{AuthMethod, Authentication, ClientId, ClientKeys, Profile, PublicKeys, Scope, Scopes};
-use crate::config::may_be_called;
+use crate::config::{MAX_STREAMS, may_be_called};
 
 /// A client without its credentials.
 #[derive(Serialize, ToSchema)]
@@ -203,6 +203,9 @@ impl ClientRequest {
         if scopes.allow(Scope::Read) && self.audience.is_empty() {
             return Err(ApiError::invalid("a receiver needs an audience: the aud of its SETs"));
         }
+        if self.audience.iter().any(String::is_empty) {
+            return Err(ApiError::invalid("no audience may be empty"));
+        }
         if self.operator && !scopes.allow(Scope::Admin) {
             return Err(ApiError::invalid("an operator needs the scope ssf.admin"));
         }
@@ -295,6 +298,5 @@ fn shown(listed: ListedClient) -> ClientBody {
     }
 }
 
-const MAX_STREAMS: u32 = 10_000;
 const MAX_AUDIENCE: usize = 20;
 const NO_CLIENT: &str = "there is no such client";

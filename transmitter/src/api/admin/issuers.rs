@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use ssf_common::id::IssuerUrl;
 use ssf_common::jwks::Algorithm;
 use ssf_common::protocol::DefaultSubjects;
+use ssf_common::runtime::telemetry::chain;
 use utoipa::ToSchema;
 
 use super::query::{PageQuery, fit};
@@ -16,6 +17,7 @@ use crate::admin::{self, AddIssuerError, Page};
 use crate::api::error::Problem;
 use crate::api::query::{Named, Params};
 use crate::api::streams::json_body;
+use crate::config::MAX_STREAMS;
 use crate::issuer::{Issuer, IssuerId, OwnDefaults};
 
 /// An issuer. What it does not say is as the service is configured.
@@ -116,7 +118,7 @@ pub(super) async fn create(State(state): State<ApiState>, admin: Admin, body: By
     }
     let algorithm = state.tenants.configured().algorithm;
     let added = admin::add_issuer(&state.pool, &url, &own, algorithm, &state.sealing, &admin.actor, &state.env).await?;
-    state.tenants.refresh().await?;
+    serve_anew(&state).await;
     Ok(reply(StatusCode::CREATED, &shown(&state, added)))
 }
 
@@ -151,7 +153,7 @@ pub(super) async fn update(
     let issuer = find(&state, &issuer_id).await?;
     let own = checked(patch.applied_to(&issuer.own))?;
     let issuer = admin::update_issuer(&state.pool, &issuer, &own, &state.sealing, &admin.actor, &state.env).await?;
-    state.tenants.refresh().await?;
+    serve_anew(&state).await;
     Ok(reply(StatusCode::OK, &shown(&state, issuer)))
 }
 
@@ -174,7 +176,7 @@ pub(super) async fn delete(
         return Err(ApiError::Conflict("this is the issuer of the configuration, which is always served".to_owned()));
     }
     admin::remove_issuer(&state.pool, &issuer, &admin.actor, &state.env).await?;
-    state.tenants.refresh().await?;
+    serve_anew(&state).await;
     Ok(done())
 }
 
@@ -255,6 +257,14 @@ fn checked(own: OwnDefaults) -> Result<OwnDefaults, ApiError> {
     Ok(own)
 }
 
+/// What was committed is served at once, if it can be: whatever stands in the way, such as another issuer's keys, is not
+/// this caller's, and every process looks again within seconds.
+async fn serve_anew(state: &ApiState) {
+    if let Err(error) = state.tenants.refresh().await {
+        tracing::warn!(error = %chain(&error), "the issuers could not all be read anew");
+    }
+}
+
 async fn find(state: &ApiState, issuer_id: &str) -> Result<Issuer, ApiError> {
     let id = issuer_id.parse().map_err(|_| ApiError::NotFound(NO_ISSUER))?;
     admin::issuer_of_id(&state.pool, id).await?.ok_or(ApiError::NotFound(NO_ISSUER))
@@ -265,5 +275,4 @@ fn shown(state: &ApiState, issuer: Issuer) -> IssuerBody {
     IssuerBody { id: issuer.id, url: issuer.url, primary, defaults: issuer.own.into() }
 }
 
-const MAX_STREAMS: u32 = 10_000;
 const NO_ISSUER: &str = "there is no such issuer";

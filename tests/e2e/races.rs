@@ -122,7 +122,7 @@ async fn a_stream_is_changed_while_a_key_is_activated_for_it_and_neither_waits_f
     operator.keys().set_stream_algorithm(stream.parse().unwrap(), Algorithm::EdDsa).await.unwrap();
     let log = "select pg_advisory_xact_lock(hashtext('ssf_transmitter.audit'), hashtext(current_schema || id::text)) from issuer";
     let held = held(idp, log).await;
-    let rotate = async { operator.keys().rotate(Some(Algorithm::EdDsa), true).await };
+    let rotate = Box::pin(async { operator.keys().rotate(Some(Algorithm::EdDsa), true).await });
     let path = format!("/admin/v1/streams/{stream}/status");
     let pause = async { idp.call(Method::PUT, &path, &on_call.token, Some(&json!({"status": "paused"}))).await };
     let (rotated, paused) = in_this_order(idp, held, rotate, pause).await;

@@ -317,10 +317,8 @@ impl Idp {
 
     /// How many statements on its database wait for a lock that another holds.
     pub async fn blocked(&self) -> i64 {
-        self.count(
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
-        )
-        .await
+        self.count("select count(*) from pg_stat_activity where datname = current_catalog and wait_event_type = 'Lock'")
+            .await
     }
 
     /// Returns once so many do.

@@ -171,6 +171,30 @@ async fn while_long_bodies_fill_what_may_be_held_short_ones_are_taken() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_too_long_is_no_want_of_room_and_the_credential_comes_first() {
+    let settings = [("server.max_body_bytes", "200000"), ("server.max_bytes_in_flight", "400000")];
+    let idp = Idp::start_with(&settings).await;
+    let producer = idp.add_producer().await;
+    let nobody = Party { token: "nonsense".to_owned(), ..idp.add_receiver("rp").await };
+    for length in [200_001, 3_000_000, 30_000_000] {
+        for (party, status) in [(&producer, "413"), (&nobody, "401")] {
+            let mut connection = unfinished(&idp, party, length, 200_001).await;
+            let mut answer = [0; 12];
+            connection.read_exact(&mut answer).await.unwrap();
+            assert_eq!(std::str::from_utf8(&answer).unwrap(), format!("HTTP/1.1 {status}"), "{length}");
+        }
+        // and who sends it all before it looks for an answer finds one
+        if length < 4_000_000 {
+            let authorization = format!("Bearer {}", nobody.token);
+            let reply =
+                idp.send(Method::POST, "/events", &[("authorization", &authorization)], " ".repeat(length)).await;
+            assert_eq!((reply.status, reply.text("error")), (401, "invalid_token"), "{length}");
+        }
+    }
+    idp.revoke(&producer, "urgent").await;
+}
+
+#[tokio::test]
 async fn while_the_database_is_slow_only_so_many_events_wait_and_bulk_leaves_room() {
     let idp = Idp::start_with(&[("intake.max_batch", "18"), ("intake.max_waiting", "20")]).await;
     let producer = idp.add_producer().await;

@@ -26,6 +26,7 @@ impl Settings {
         AdmissionLimits {
             requests: self.server.max_requests,
             body_bytes: self.server.max_bytes_in_flight,
+            longest_body: self.server.max_body_bytes,
             body_timeout: self.server.body_timeout.duration(),
         }
     }

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use http::header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -23,6 +23,8 @@ pub struct AdmissionLimits {
     pub requests: usize,
     /// Bytes of their bodies, all together. A quarter of it is kept for short bodies.
     pub body_bytes: usize,
+    /// The longest body a route reads. One announced as longer is not for want of room refused, but by its route.
+    pub longest_body: usize,
     /// How long one body may take to arrive.
     pub body_timeout: Duration,
 }
@@ -32,6 +34,7 @@ pub struct AdmissionLimits {
 pub struct Admission {
     requests: Arc<Semaphore>,
     budget: Budget,
+    longest_body: usize,
     body_timeout: Duration,
     is_exempt: fn(&str) -> bool,
 }
@@ -42,6 +45,7 @@ impl Admission {
         Self {
             requests: Arc::new(Semaphore::new(limits.requests.clamp(1, Semaphore::MAX_PERMITS))),
             budget: Budget::new(limits.body_bytes),
+            longest_body: limits.longest_body,
             body_timeout: limits.body_timeout,
             is_exempt,
         }
@@ -69,8 +73,12 @@ pub fn with_admission(router: Router, admission: Admission) -> Router {
 async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
     let slot = Slot::default();
     let permit = Arc::clone(&admission.requests).try_acquire_owned().ok();
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let has_room = announced.is_none_or(|length: usize| admission.budget.has_room_for(length));
+    let announced: Option<usize> =
+        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let is_bearable = |length| length > admission.longest_body || admission.budget.has_room_for(length);
+    let has_room = announced.is_none_or(is_bearable);
+    // whoever waits to be invited has sent nothing that stands in the answer's way
+    let is_sending = !request.headers().contains_key(EXPECT);
     let account = Account::new(admission.budget);
     if !has_room || (permit.is_none() && !(admission.is_exempt)(request.uri().path())) {
         // the place is not kept for what is only thrown away
@@ -84,6 +92,10 @@ async fn admit(State(admission): State<Admission>, mut request: Request, next: N
     let request = request.map(|body| Body::new(Metered::new(body, counted, admission.body_timeout)));
     let response = next.run(request).await;
     slot.leave();
+    // a refusal does not wait for the rest of the body, but whoever is still sending would not see it on a closed connection
+    if let Some(unread) = account.unread(admission.body_timeout).filter(|_| is_sending) {
+        tokio::spawn(unread.discard());
+    }
     match account.overdrawn() {
         None => response,
         Some(Overdrawn::Full) => busy(),

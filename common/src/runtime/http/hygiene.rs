@@ -11,19 +11,18 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::limit::RequestBodyLimitLayer;
 
-/// Puts the layers around the routes that keep a handler's trouble small: a body above `body_limit` bytes is a 413, a
-/// panic is a 500 without details, an unknown path is a 404 and a wrong method a 405, all as JSON; a 413 that a route
-/// words itself, as JSON, is left alone. To be called last, on a router that has no fallback of its own.
+/// Puts the layers around the routes that keep a handler's trouble small: a body above `body_limit` bytes is a 413 where
+/// a handler reads it (so whoever is refused for his credential hears of that first), a panic is a 500 without details,
+/// an unknown path is a 404 and a wrong method a 405, all as JSON; a 413 that a route words itself, as JSON, is left
+/// alone, and so is a limit of its own. To be called last, on a router that has no fallback of its own.
 pub fn with_hygiene(router: Router, body_limit: usize) -> Router {
     router
         .fallback(|| async { error_reply(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path") })
         .method_not_allowed_fallback(|| async {
             error_reply(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
         })
-        .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(body_limit))
+        .layer(DefaultBodyLimit::max(body_limit))
         .layer(map_response(in_json_if_too_large))
         .layer(CatchPanicLayer::custom(after_a_panic))
 }
@@ -42,7 +41,7 @@ pub fn error_reply(status: StatusCode, code: &str, description: &str) -> Respons
     (status, Json(ErrorBody { error: code.to_owned(), error_description: description.to_owned() })).into_response()
 }
 
-/// The limit's layer and axum's extractors answer in plain text; a route that refuses a long body itself does so in JSON.
+/// axum's extractors answer in plain text; a route that refuses a long body itself does so in JSON.
 async fn in_json_if_too_large(response: Response) -> Response {
     let is_json = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.starts_with("application/json"));
     let is_worded = response.headers().get(CONTENT_TYPE).is_some_and(is_json);

@@ -16,19 +16,17 @@ use tokio::time::Sleep;
 pub(super) struct Budget {
     all: Arc<Semaphore>,
     long: Arc<Semaphore>,
-    size: usize,
 }
 
 impl Budget {
     pub(super) fn new(bytes: usize) -> Self {
         let bytes = bytes.clamp(SHORT, Semaphore::MAX_PERMITS);
-        Self { all: Arc::new(Semaphore::new(bytes)), long: Arc::new(Semaphore::new(bytes - bytes / 4)), size: bytes }
+        Self { all: Arc::new(Semaphore::new(bytes)), long: Arc::new(Semaphore::new(bytes - bytes / 4)) }
     }
 
-    /// Whether a body of this length could be taken now. One that never could is for others to refuse.
+    /// Whether a body of this length could be taken now.
     pub(super) fn has_room_for(&self, length: usize) -> bool {
-        length > self.size
-            || length <= self.all.available_permits() && (length <= SHORT || length <= self.long.available_permits())
+        length <= self.all.available_permits() && (length <= SHORT || length <= self.long.available_permits())
     }
 }
 
@@ -45,6 +43,8 @@ struct Held {
     all: Option<OwnedSemaphorePermit>,
     long: Option<OwnedSemaphorePermit>,
     overdrawn: Option<Overdrawn>,
+    /// What the handler left of the body.
+    unread: Option<Body>,
 }
 
 /// Why a body was not read to its end.
@@ -66,6 +66,13 @@ impl Account {
     /// Why the body was given up, if it was.
     pub(super) fn overdrawn(&self) -> Option<Overdrawn> {
         self.change(|held| held.overdrawn)
+    }
+
+    /// What the handler left of the body, if it left something. Nothing of it is held, so nothing is taken out of the
+    /// budget for it.
+    pub(super) fn unread(&self, timeout: Duration) -> Option<Metered> {
+        let body = self.change(|held| held.unread.take())?;
+        Some(Metered::new(body, Self::new(self.budget.clone()), timeout))
     }
 
     fn close(&self, why: Overdrawn) -> Overdrawn {
@@ -112,11 +119,13 @@ pub(super) struct Metered {
     /// Runs from the first look at the body: whoever never reads it need not hurry.
     deadline: Option<Pin<Box<Sleep>>>,
     discarded: usize,
+    /// Whether nothing more of it is wanted.
+    has_ended: bool,
 }
 
 impl Metered {
     pub(super) fn new(body: Body, account: Account, timeout: Duration) -> Self {
-        Self { body, account, timeout, deadline: None, discarded: 0 }
+        Self { body, account, timeout, deadline: None, discarded: 0, has_ended: false }
     }
 
     /// Reads what may be read of it and throws it away.
@@ -136,19 +145,23 @@ impl http_body::Body for Metered {
             let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
                 let deadline = this.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(this.timeout)));
                 ready!(deadline.as_mut().poll(cx));
+                this.has_ended = true;
                 return Poll::Ready(Some(Err(this.account.close(Overdrawn::Late).into())));
             };
             // a body that comes byte by byte is always ready in time, and late all the same
             if this.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+                this.has_ended = true;
                 return Poll::Ready(Some(Err(this.account.close(Overdrawn::Late).into())));
             }
+            this.has_ended = !matches!(frame, Some(Ok(_)));
             let length = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
             if this.account.overdrawn().is_none() && this.account.take(length).is_ok() {
                 return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
             }
             // the rest is read and thrown away: whoever is still sending would not see the answer
             this.discarded += length;
-            if !matches!(frame, Some(Ok(_))) || this.discarded > MAX_DISCARDED {
+            if this.has_ended || this.discarded > MAX_DISCARDED {
+                this.has_ended = true;
                 return Poll::Ready(Some(Err(Overdrawn::Full.into())));
             }
         }
@@ -160,6 +173,15 @@ impl http_body::Body for Metered {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Drop for Metered {
+    fn drop(&mut self) {
+        if !self.has_ended && !self.body.is_end_stream() {
+            let unread = std::mem::take(&mut self.body);
+            self.account.change(|held| held.unread = Some(unread));
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use ssf_common::runtime::Env;
 use ssf_harness::idp::{Idp, Party, Reply};
 use ssf_transmitter::admin::{self, NewClient};
 use ssf_transmitter::audit::Actor;
-use ssf_transmitter::client::Scopes;
+use ssf_transmitter::client::{Authentication, Scopes};
 use wiremock::matchers::{basic_auth, body_string_contains, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -78,6 +78,21 @@ async fn trusting(server: &str) -> Idp {
     Idp::start_with(&[("authorization.servers", server)]).await
 }
 
+/// A receiver that gets its tokens from this outside server.
+async fn client_of(outside: &As, idp: &Idp, name: &str) -> Party {
+    let party = idp.add_receiver(name).await;
+    bind(outside, idp, name).await;
+    party
+}
+
+/// Lets this outside server, and no other, name the client.
+async fn bind(outside: &As, idp: &Idp, name: &str) {
+    let (by, env) = (Authentication::Outside(outside.issuer()), Env { clock: idp.clock.clone(), ..Env::system() });
+    let name = name.into();
+    let bound = admin::set_authentication(&idp.pool, &idp.row, &name, &by, &Actor::Service, &env).await;
+    assert!(bound.unwrap().is_none(), "its secret is gone");
+}
+
 async fn streams(idp: &Idp, token: &str) -> Reply {
     idp.call(Method::GET, "/ssf/streams", token, None).await
 }
@@ -88,9 +103,10 @@ async fn a_jwt_of_an_outside_server_is_good_for_the_client_it_names_and_within_w
     let outside = As::start().await;
     outside.publish("oauth-authorization-server", &[&outside.key]).await;
     let idp = trusting(&format!("[{{issuer={:?}}}]", outside.issuer())).await;
-    let rp = idp.add_receiver("rp").await;
+    let rp = client_of(&outside, &idp, "rp").await;
     let stream = idp.poll_stream(&rp, &["session-revoked"]).await;
     idp.add_client(NewClient { scopes: Scopes::from_words(["ssf.read"]), ..NewClient::receiver("reader", "r") }).await;
+    bind(&outside, &idp, "reader").await;
 
     let token = outside.token(&idp, "rp", |_, _| {});
     let seen = streams(&idp, &token).await;
@@ -107,10 +123,44 @@ async fn a_jwt_of_an_outside_server_is_good_for_the_client_it_names_and_within_w
         "the client may no more than that"
     );
 
+    let manager = outside.token(&idp, "reader", |_, claims| claims["scope"] = json!("ssf.manage"));
+    assert_eq!(streams(&idp, &manager).await.status, 200, "to manage is to read, and to read it may");
+
     let stranger = streams(&idp, &outside.token(&idp, "stranger", |_, _| {})).await;
     assert_eq!((stranger.status, stranger.text("error")), (403, "access_denied"));
     let resource = idp.send(Method::GET, "/.well-known/oauth-protected-resource", &[], "").await;
     assert_eq!(resource.body["authorization_servers"], json!([idp.issuer, outside.issuer()]));
+}
+
+#[tokio::test]
+async fn a_server_names_the_clients_that_are_its_own_and_nobody_else() {
+    let (ours, theirs) = (As::start().await, As::start().await);
+    for server in [&ours, &theirs] {
+        server.publish("oauth-authorization-server", &[&server.key]).await;
+    }
+    let idp = trusting(&format!("[{{issuer={:?}}}, {{issuer={:?}}}]", ours.issuer(), theirs.issuer())).await;
+    idp.add_receiver("secretive").await;
+    client_of(&ours, &idp, "rp").await;
+    let seen = async |server: &As, name: &str| {
+        let reply = streams(&idp, &server.token(&idp, name, |_, _| {})).await;
+        (reply.status, reply.body.get("error").and_then(Value::as_str).map(ToOwned::to_owned))
+    };
+    assert_eq!(seen(&ours, "rp").await, (200, None));
+    let denied = (403, Some("access_denied".to_owned()));
+    assert_eq!(seen(&theirs, "rp").await, denied, "a namesake at another server");
+    assert_eq!(seen(&ours, "secretive").await, denied, "one that has a secret of ours");
+}
+
+#[tokio::test]
+async fn a_server_that_is_told_our_names_must_say_whom_a_token_is_for() {
+    let outside = As::start().await;
+    let with_names = asking(&outside).replace("client_id=", "audience=[\"api://ssf\"], client_id=");
+    let idp = trusting(&with_names).await;
+    client_of(&outside, &idp, "rp").await;
+    outside.says(&json!({"active": true, "client_id": "rp", "scope": "ssf.read"})).await;
+    assert_eq!(streams(&idp, "for-anybody").await.status, 401);
+    outside.says(&json!({"active": true, "client_id": "rp", "scope": "ssf.read", "aud": "api://ssf"})).await;
+    assert_eq!(streams(&idp, "for-us").await.status, 200);
 }
 
 #[tokio::test]
@@ -119,7 +169,7 @@ async fn a_jwt_that_is_not_an_access_token_for_us_is_a_bad_token() {
     let outside = As::start().await;
     outside.publish("openid-configuration", &[&outside.key]).await;
     let idp = trusting(&format!("[{{issuer={:?}, algorithms=[\"ES256\"]}}]", outside.issuer())).await;
-    idp.add_receiver("rp").await;
+    client_of(&outside, &idp, "rp").await;
     assert_eq!(streams(&idp, &outside.token(&idp, "rp", |_, _| {})).await.status, 200, "OpenID's metadata do as well");
     let now = idp.clock.now().unix_seconds();
     let with = |part: &'static str, member: &'static str, value: Value| {
@@ -170,7 +220,7 @@ async fn servers_write_scopes_clients_and_types_in_several_ways() {
         "[{{issuer={issuer:?}, jwks_uri={keys:?}, untyped_jwt=true, client_claim=\"azp\", audience=[\"api://ssf\"]}}]"
     );
     let idp = trusting(&settings).await;
-    idp.add_receiver("rp").await;
+    client_of(&outside, &idp, "rp").await;
     let token = |typ: Option<&str>, name: &str, scopes: Value| {
         outside.token(&idp, "rp", |header, claims| {
             header.as_object_mut().unwrap().remove("typ");
@@ -199,7 +249,7 @@ async fn servers_write_scopes_clients_and_types_in_several_ways() {
 async fn a_rotated_key_is_found_and_keys_that_cannot_be_read_are_not_the_callers_fault() {
     let mut outside = As::start().await;
     let idp = trusting(&format!("[{{issuer={:?}}}]", outside.issuer())).await;
-    idp.add_receiver("rp").await;
+    client_of(&outside, &idp, "rp").await;
     let first = streams(&idp, &outside.token(&idp, "rp", |_, _| {})).await;
     assert_eq!((first.status, first.header("retry-after")), (503, "1"));
     outside.publish("oauth-authorization-server", &[&outside.key]).await;
@@ -225,7 +275,7 @@ async fn a_token_that_says_nothing_is_asked_about_and_the_answer_is_believed_for
     // RFC 7662 §2
     let outside = As::start().await;
     let idp = trusting(&asking(&outside)).await;
-    idp.add_receiver("rp").await;
+    client_of(&outside, &idp, "rp").await;
     let now = idp.clock.now().unix_seconds();
     let good = json!({"active": true, "client_id": "rp", "scope": "ssf.read", "exp": now + 12, "aud": idp.issuer});
     outside.says(&good).await;
@@ -247,7 +297,7 @@ async fn a_token_that_says_nothing_is_asked_about_and_the_answer_is_believed_for
 async fn an_answer_that_is_not_about_us_is_a_no_and_no_answer_is_not_the_callers_fault() {
     let outside = As::start().await;
     let idp = trusting(&asking(&outside)).await;
-    let rp = idp.add_receiver("rp").await;
+    let rp = client_of(&outside, &idp, "rp").await;
     let now = idp.clock.now().unix_seconds();
     let bad = [
         json!({"active": false}),
@@ -289,11 +339,12 @@ async fn an_outside_server_counts_only_at_the_issuer_it_is_for_and_makes_nobody_
     outside.publish("oauth-authorization-server", &[&outside.key]).await;
     let elsewhere = format!("[{{issuer={:?}, at=\"https://other.example\"}}]", outside.issuer());
     let idp = trusting(&elsewhere).await;
-    idp.add_receiver("rp").await;
+    client_of(&outside, &idp, "rp").await;
     assert_eq!(streams(&idp, &outside.token(&idp, "rp", |_, _| {})).await.status, 401);
 
     let idp = trusting(&format!("[{{issuer={:?}}}]", outside.issuer())).await;
     idp.add_operator().await;
+    bind(&outside, &idp, "operator").await;
     let token = outside.token(&idp, "operator", |_, claims| claims["scope"] = json!("ssf.admin ssf.read"));
     assert_eq!(streams(&idp, &token).await.status, 403, "and no scope is more than the client's");
 }

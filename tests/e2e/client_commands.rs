@@ -10,6 +10,11 @@ use ssf_harness::idp::{Idp, Party, SEALING_KEY};
 
 /// `ssf-transmitter client …` beside this transmitter.
 fn run(idp: &Idp, settings: &[&str], arguments: &[&str]) -> Output {
+    command(idp, settings, &[&["client"], arguments].concat())
+}
+
+/// `ssf-transmitter …` beside this transmitter.
+fn command(idp: &Idp, settings: &[&str], arguments: &[&str]) -> Output {
     let mut command = Command::new(binaries::transmitter());
     command.current_dir(std::env::temp_dir()).args(["--set", &format!("issuer.url={}", idp.issuer)]);
     command.args([
@@ -21,7 +26,7 @@ fn run(idp: &Idp, settings: &[&str], arguments: &[&str]) -> Output {
     for setting in settings {
         command.args(["--set", setting]);
     }
-    command.arg("client").args(arguments).output().unwrap()
+    command.args(arguments).output().unwrap()
 }
 
 /// Its answer as JSON.
@@ -116,4 +121,60 @@ async fn a_producer_with_a_secret_needs_no_static_token() {
         token: added["client_secret"].as_str().unwrap().to_owned(),
     };
     assert_eq!(idp.get("/latency", &party).await.status, 401, "a secret is no token");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_audit_log_is_read_and_verified_on_the_command_line() {
+    let idp = Idp::start().await;
+    for name in ["a", "b"] {
+        done(&idp, &[], &["add", name, "--producer", "--json"]);
+    }
+    let listed = command(&idp, &[], &["audit", "list", "--json"]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let entries: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let added: Vec<&Value> = entries.iter().filter(|entry| entry["action"] == "client.added").collect();
+    assert_eq!((added.len(), &added[0]["target"], &added[1]["target"]), (2, &json!("a"), &json!("b")));
+    let actor = added[0]["actor"].as_str().unwrap();
+    assert!(actor.starts_with("cli:") && actor.contains("uid "), "whoever it was by number: {actor}");
+    let last = command(&idp, &[], &["audit", "list", "--after", &(entries.len() - 1).to_string()]);
+    assert_eq!(String::from_utf8(last.stdout).unwrap().lines().count(), 1);
+    let whole = command(&idp, &[], &["audit", "verify"]);
+    assert!(whole.status.success() && String::from_utf8_lossy(&whole.stdout).starts_with("intact: "));
+    idp.execute("alter table audit disable trigger all").await;
+    idp.execute("update audit set action = 'client.removed' where target = 'b'").await;
+    let broken = command(&idp, &[], &["audit", "verify"]);
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&broken.stderr).contains("BROKEN at entry"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_can_do_nothing_fails_and_says_why() {
+    let idp = Idp::start().await;
+    let unknown = "018f0000-0000-7000-8000-000000000000";
+    for (arguments, says) in [
+        (&["--issuer", "https://idp.example", "config"][..], "--issuer is for commands about one issuer"),
+        (&["--issuer", "https://idp.example", "stream", "list"], "is not served here"),
+        (&["dead-letter", "replay", unknown], "0 sent again; 1 were left"),
+        (&["dead-letter", "discard", unknown, "--reason", "x"], "0 discarded; 1 were left"),
+        (&["issuer", "add", idp.issuer.as_str()], "the issuer is served already"),
+        (&["issuer", "set", "https://nobody.example", "--max-streams", "3"], "is not served here"),
+        (
+            &["client", "set-method", "x", "--authorization-server", "https://as.example"],
+            "none of authorization.servers",
+        ),
+    ] {
+        let output = command(&idp, &[], arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains(says), "{arguments:?}: {said}");
+    }
+    let changed = command(&idp, &[], &["issuer", "set", idp.issuer.as_str(), "--max-streams", "3"]);
+    assert!(changed.status.success());
+    assert_eq!(idp.count("select max_streams::bigint from issuer").await, 3);
+    let nowhere = std::env::temp_dir().join(format!("ssf-test-{}-nowhere", std::process::id()));
+    std::fs::create_dir_all(&nowhere).unwrap();
+    let mut elsewhere = Command::new(binaries::transmitter());
+    let output = elsewhere.current_dir(&nowhere).args(["stream", "list"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is no transmitter under"));
+    assert!(!nowhere.join("data").exists(), "and nothing was begun there");
+    std::fs::remove_dir_all(&nowhere).unwrap();
 }

@@ -224,3 +224,59 @@ async fn sql_must_name_its_issuer_where_several_are_served_and_reaches_only_that
 
 const NO_STREAM: &str = "018f0000-0000-4000-8000-000000000000";
 const NO_EVENT: &str = "018f0000-0000-7000-8000-000000000000";
+
+#[tokio::test]
+async fn an_issuer_that_comes_back_has_none_of_its_old_clients() {
+    let root = Idp::start().await;
+    let operator = root.add_operator().await;
+    let blue = root.tenant("/blue", &OwnDefaults::default()).await;
+    let (rp, producer) = (blue.add_receiver("rp").await, blue.add_producer().await);
+    let stream = blue.poll_stream(&rp, &["session-revoked"]).await;
+    let at = format!("/admin/v1/issuers/{}", blue.row.id);
+    assert_eq!(root.call(Method::DELETE, &at, &operator.token, None).await.status, 204);
+    let again = root.post("/admin/v1/issuers", &operator, &json!({"url": blue.issuer})).await;
+    assert_eq!((again.status, again.text("id")), (201, blue.row.id.to_string().as_str()), "{}", again.body);
+    let path = |rest: &str| format!("/blue{rest}");
+    assert_eq!(root.get(&path("/ssf/streams"), &rp).await.status, 401);
+    assert_eq!(root.get(&path("/latency"), &producer).await.status, 401);
+    assert_eq!(root.get(&path("/admin/v1/clients"), &operator).await.body["items"], json!([]));
+    let streams = root.get(&path("/admin/v1/streams"), &operator).await;
+    assert!(!streams.body.to_string().contains(&format!("\"{stream}\",\"status\":\"enabled")), "{}", streams.body);
+    let namesake = json!({"client_id": "rp", "audience": ["rp"], "token": true});
+    assert_eq!(root.post(&path("/admin/v1/clients"), &operator, &namesake).await.status, 201, "its name is free");
+}
+
+#[tokio::test]
+async fn an_issuer_is_added_once_and_of_two_changes_none_is_lost() {
+    let root = Idp::start().await;
+    let operator = root.add_operator().await;
+    let url = format!("{}/blue", root.issuer);
+    let added = root.post("/admin/v1/issuers", &operator, &json!({"url": url, "max_streams": 3})).await;
+    assert_eq!(added.status, 201);
+    let again = root.post("/admin/v1/issuers", &operator, &json!({"url": url})).await;
+    assert_eq!((again.status, again.text("error")), (409, "conflict"));
+    let unknown = root.post("/admin/v1/issuers", &operator, &json!({"url": format!("{url}2"), "max_stream": 3})).await;
+    assert_eq!(unknown.status, 400, "a member that does nothing is not taken");
+    let at = format!("/admin/v1/issuers/{}", added.text("id"));
+    let patch = async |body: Value| root.call(Method::PATCH, &at, &operator.token, Some(&body)).await.status;
+    let (one, other) =
+        tokio::join!(patch(json!({"min_verification_interval": 7})), patch(json!({"inactivity_timeout": 86_400})),);
+    assert_eq!((one, other), (200, 200));
+    let now = root.get(&at, &operator).await.body;
+    assert_eq!(
+        (&now["max_streams"], &now["min_verification_interval"], &now["inactivity_timeout"]),
+        (&json!(3), &json!(7), &json!(86_400))
+    );
+    assert_eq!(patch(json!({"inactivity_timeout": 2_147_483_648_u32})).await, 400);
+}
+
+#[tokio::test]
+async fn no_issuer_lies_where_another_has_its_endpoints_whichever_came_first() {
+    let root = Idp::start().await;
+    let operator = root.add_operator().await;
+    let add = async |url: &str| root.post("/admin/v1/issuers", &operator, &json!({"url": url})).await;
+    assert_eq!(add("https://idp.example/tenants/ssf").await.status, 201);
+    let refused = add("https://idp.example/tenants").await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text("error_description").contains("own endpoints"), "{}", refused.body);
+}

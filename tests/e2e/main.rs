@@ -4,7 +4,9 @@
 
 mod access_matrix;
 mod admin_api;
+mod admin_credentials;
 mod algorithms;
+mod audit_trail;
 mod authorization;
 mod client_commands;
 mod configuration;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
 use http::Method;
 use serde_json::{Value, json};
 use sqlx::{Postgres, Transaction};
@@ -188,4 +189,22 @@ async fn set(idp: &Idp, rp: &Party, stream: &str, status: &str) {
     let body: Value = json!({"stream_id": stream, "status": status});
     let reply = idp.post("/ssf/status", rp, &body).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
+}
+
+#[tokio::test]
+async fn a_token_that_is_asked_for_while_its_secret_ends_is_not_granted() {
+    let idp = Idp::start().await;
+    let rp = idp.add_receiver("rp").await;
+    let mut rotating = held(&idp, "select id from client where client_id = 'rp' for update").await;
+    let basic = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(format!("rp:{}", rp.secret)));
+    let headers = [("authorization", basic.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+    let asking = idp.send(Method::POST, "/oauth2/token", &headers, "grant_type=client_credentials");
+    let (reply, ()) = tokio::join!(asking, async {
+        idp.until_blocked(1).await;
+        let end = "update client set secret_digest = decode(repeat('00', 32), 'hex') where client_id = 'rp'";
+        sqlx::query(end).execute(&mut *rotating).await.unwrap();
+        rotating.commit().await.unwrap();
+    });
+    assert_eq!((reply.status, reply.text("error")), (401, "invalid_client"));
+    assert_eq!(idp.count("select count(*) from access_token where kind = 'issued'").await, 0);
 }

@@ -35,7 +35,7 @@ const fn door(verb: &'static str, path: &'static str, by: Who, body: Body) -> Do
 }
 
 /// Everything that reads a body. `{poll}`, `{push}`, `{event}` and `{issuer}` stand for ids.
-pub(super) const DOORS: [Door; 22] = [
+pub(super) const DOORS: [Door; 26] = [
     door("POST", "/ssf/streams", Who::Receiver, Body::Json(create)),
     door("PATCH", "/ssf/streams", Who::Receiver, Body::Json(patch)),
     door("PUT", "/ssf/streams", Who::Receiver, Body::Json(put)),
@@ -50,6 +50,20 @@ pub(super) const DOORS: [Door; 22] = [
     door("POST", "/events", Who::Producer, Body::Lines(lines)),
     door("POST", "/oauth2/token", Who::Nobody, Body::Form(grant)),
     door("POST", "/admin/v1/clients", Who::Operator, Body::Json(client)),
+    door("POST", "/admin/v1/clients/poster/secret", Who::Operator, Body::Json(|_| json!({"overlap": 86_400}))),
+    door(
+        "PUT",
+        "/admin/v1/clients/poster/method",
+        Who::Operator,
+        Body::Json(|_| json!({"auth_method": "client_secret_post"})),
+    ),
+    door(
+        "POST",
+        "/admin/v1/clients/poster/tokens",
+        Who::Operator,
+        Body::Json(|_| json!({"label": "blue", "scopes": ["ssf.read"]})),
+    ),
+    door("POST", "/admin/v1/streams/{push}/verify", Who::Operator, Body::Json(|_| json!({}))),
     door("POST", "/admin/v1/issuers", Who::Operator, Body::Json(issuer)),
     door("PATCH", "/admin/v1/issuers/{issuer}", Who::Operator, Body::Json(issuer_patch)),
     door("POST", "/admin/v1/keys/rotate", Who::Operator, Body::Json(|_| json!({"algorithm": "ES256", "now": false}))),

@@ -8,7 +8,7 @@ use ssf_common::runtime::Env;
 use super::page::{Page, looked_for};
 use crate::audit::{self, Actor, Deed};
 use crate::client::authentication::store as registered;
-use crate::client::{Authentication, Client, ClientId, ClientKey, Digest, Profile, Scope, Scopes, store};
+use crate::client::{AuthMethod, Authentication, Client, ClientId, ClientKey, Digest, Profile, Scope, Scopes, store};
 use crate::issuer::Issuer;
 use crate::stream::algorithm;
 
@@ -125,9 +125,13 @@ pub async fn add_client(
         registered::set(&mut tx, client.key, &new.authentication, secret.as_deref().map(Digest::of)).await?;
     }
     if let Some(token) = &token {
-        store::insert_token(&mut tx, Digest::of(token), client.key, &client.scopes, now, None).await?;
+        store::insert_token(&mut tx, Digest::of(token), client.key, &client.scopes, now).await?;
     }
-    let details = json!({"scopes": new.scopes.to_string(), "audience": new.audience, "algorithm": new.algorithm, "operator": new.is_operator});
+    let details = json!({
+        "scopes": new.scopes.to_string(), "audience": new.audience, "algorithm": new.algorithm, "operator": new.is_operator,
+        "max_streams": new.max_streams, "events_supported": new.events_supported, "profile": new.profile.as_str(),
+        "method": new.authentication.method().as_str(), "at": new.authentication.place(), "token": new.with_token,
+    });
     let deed = Deed { actor, action: "client.added", target: new.client_id.to_string(), details };
     audit::record(&mut tx, issuer.id, &deed, now).await?;
     tx.commit().await?;
@@ -164,7 +168,9 @@ pub struct ListedClient {
     pub streams: i64,
     /// How its new streams are signed, if not as the issuer's.
     pub algorithm: Option<Algorithm>,
-    /// Whether it can use the token endpoint.
+    /// How it shows who it is, besides static tokens.
+    pub auth_method: AuthMethod,
+    /// Whether it has a secret for the token endpoint.
     pub has_secret: bool,
     /// When it was added.
     pub created_at: ssf_common::clock::Timestamp,
@@ -182,11 +188,22 @@ pub async fn find_client(pool: &PgPool, issuer: &Issuer, client_id: &ClientId) -
     Ok(found.into_iter().find(|row| row.client.client_id == *client_id).map(listed))
 }
 
+/// Whether the issuer ever had a client of this name, removed or not.
+pub async fn was_client(pool: &PgPool, issuer: &Issuer, client_id: &ClientId) -> sqlx::Result<bool> {
+    store::was_known(&mut *pool.acquire().await?, issuer.id, client_id).await
+}
+
+/// How many operators of the whole service there are.
+pub async fn count_operators(pool: &PgPool) -> sqlx::Result<i64> {
+    store::count_operators(&mut *pool.acquire().await?).await
+}
+
 fn listed(row: store::Listed) -> ListedClient {
     ListedClient {
         client: row.client,
         streams: row.streams,
         algorithm: row.algorithm,
+        auth_method: row.auth_method,
         has_secret: row.has_secret,
         created_at: row.created_at,
     }

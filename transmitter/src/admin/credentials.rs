@@ -63,6 +63,8 @@ pub async fn rotate_secret(
     }
     let secret = env.random.secret();
     let until = (!overlap.is_zero()).then(|| now.plus(overlap));
+    // a statement of its own: the next one must see a token that was granted while this waited
+    store::hold(&mut tx, known.client.key).await?;
     store::rotate_secret(&mut tx, known.client.key, Digest::of(&secret), until).await?;
     let details = json!({"overlap_s": overlap.as_secs()});
     let deed = Deed { actor, action: "client.secret_rotated", target: client_id.to_string(), details };

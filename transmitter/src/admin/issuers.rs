@@ -1,7 +1,7 @@
 //! Issuers: the rows in whose name this service speaks.
 
 use serde_json::json;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use ssf_common::id::IssuerUrl;
 use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::Env;
@@ -14,9 +14,16 @@ use crate::keys::{KeyRingError, SealingKey, ensure_active};
 use crate::tenant::Endpoints;
 
 /// Makes sure the issuer has a row, so that clients can be added before the first start.
-pub async fn ensure_issuer(pool: &PgPool, url: &IssuerUrl, env: &Env) -> sqlx::Result<Issuer> {
+pub async fn ensure_issuer(pool: &PgPool, url: &IssuerUrl, actor: &Actor, env: &Env) -> sqlx::Result<Issuer> {
     let now = env.now();
-    store::ensure(&mut *pool.acquire().await?, url, IssuerId::new(now, &*env.random), now).await
+    let mut tx = pool.begin().await?;
+    let is_new = store::add(&mut tx, url, IssuerId::new(now, &*env.random), now).await?;
+    let issuer = store::find(&mut tx, url).await?.ok_or(sqlx::Error::RowNotFound)?;
+    if is_new {
+        note_added(&mut tx, &issuer, actor, env).await?;
+    }
+    tx.commit().await?;
+    Ok(issuer)
 }
 
 /// The issuer of this URL, if it is served.
@@ -42,19 +49,23 @@ pub async fn issuer_of_id(pool: &PgPool, id: IssuerId) -> sqlx::Result<Option<Is
     Ok(found.into_iter().find(|issuer| issuer.id == id))
 }
 
-/// Gives an issuer other defaults for its new streams, and a first key of the algorithm if it has none.
+/// Gives an issuer the defaults for its new streams that `change` makes of those it has, and a first key of the algorithm
+/// if it has none. `None` if it is not served.
 pub async fn update_issuer(
     pool: &PgPool,
-    issuer: &Issuer,
-    own: &OwnDefaults,
+    issuer: IssuerId,
+    change: impl FnOnce(&OwnDefaults) -> OwnDefaults,
     sealing: &SealingKey,
     actor: &Actor,
     env: &Env,
-) -> Result<Issuer, AddIssuerError> {
+) -> Result<Option<Issuer>, AddIssuerError> {
     let now = env.now();
     let mut tx = pool.begin().await?;
-    store::set_own(&mut tx, issuer.id, own).await?;
-    let issuer = Issuer { own: own.clone(), ..issuer.clone() };
+    // held, so that of two changes none is lost
+    let Some(mut issuer) = store::hold(&mut tx, issuer).await? else { return Ok(None) };
+    let own = change(&issuer.own);
+    store::set_own(&mut tx, issuer.id, &own).await?;
+    issuer.own = own.clone();
     if let Some(algorithm) = own.algorithm {
         ensure_active(&mut tx, &issuer, &[algorithm], sealing, env).await?;
     }
@@ -66,11 +77,11 @@ pub async fn update_issuer(
     audit::record(&mut tx, issuer.id, &deed, now).await?;
     store::ring(&mut tx).await?;
     tx.commit().await?;
-    Ok(issuer)
+    Ok(Some(issuer))
 }
 
-/// Adds an issuer with a first key for each of `algorithms`, or gives the one of this URL these defaults. Every process
-/// serves it within seconds.
+/// Adds an issuer with a first key of its algorithm, which is `algorithm` if it says none. Every process serves it within
+/// seconds.
 pub async fn add_issuer(
     pool: &PgPool,
     url: &IssuerUrl,
@@ -81,34 +92,39 @@ pub async fn add_issuer(
     env: &Env,
 ) -> Result<Issuer, AddIssuerError> {
     check_issuer_url(url.as_str()).map_err(AddIssuerError::Url)?;
-    let taken = Endpoints::of(url);
-    for other in store::served(&mut *pool.acquire().await?).await? {
-        // the longest path wins, so it would take this path from the other issuer's own endpoints
-        let rest = Endpoints::of(&other.url)
-            .below(taken.path())
-            .and_then(|rest| rest.split('/').nth(1).map(ToOwned::to_owned));
-        if other.url != *url && rest.is_some_and(|name| OWN_PATHS.contains(&name.as_str())) {
-            return Err(AddIssuerError::Url("lies where another issuer has its own endpoints"));
+    let (taken, now) = (Endpoints::of(url), env.now());
+    let mut tx = pool.begin().await?;
+    for other in store::served(&mut tx).await? {
+        // the longest path wins, so one would take this path from the other's own endpoints
+        let there = Endpoints::of(&other.url);
+        if other.url != *url && (takes_own_path(&taken, &there) || takes_own_path(&there, &taken)) {
+            return Err(AddIssuerError::Url(
+                "and another issuer's lie so that one has its place where the other has its own endpoints",
+            ));
         }
     }
-    let now = env.now();
-    let mut tx = pool.begin().await?;
-    let mut issuer = store::ensure(&mut tx, url, IssuerId::new(now, &*env.random), now).await?;
+    if !store::add(&mut tx, url, IssuerId::new(now, &*env.random), now).await? {
+        return Err(AddIssuerError::Served);
+    }
+    let mut issuer = store::find(&mut tx, url).await?.ok_or(sqlx::Error::RowNotFound)?;
     store::set_own(&mut tx, issuer.id, own).await?;
     issuer.own = own.clone();
     ensure_active(&mut tx, &issuer, &[own.algorithm.unwrap_or(algorithm)], sealing, env).await?;
-    let deed = Deed { actor, action: "issuer.added", target: issuer.id.to_string(), details: json!({"url": url}) };
-    audit::record(&mut tx, issuer.id, &deed, now).await?;
+    note_added(&mut tx, &issuer, actor, env).await?;
     store::ring(&mut tx).await?;
     tx.commit().await?;
     Ok(issuer)
 }
 
-/// Stops serving an issuer: its streams are disabled, what waited on them is recorded as discarded. Its rows stay.
+/// Stops serving an issuer: its clients are removed and their tokens end, its streams are disabled, what waited on them is
+/// recorded as discarded. Its rows stay, and whoever adds it again gets none of that back.
 pub async fn remove_issuer(pool: &PgPool, issuer: &Issuer, actor: &Actor, env: &Env) -> sqlx::Result<()> {
     let now = env.now();
     let mut tx = pool.begin().await?;
+    // the clients first, as whoever creates a stream does
+    crate::client::store::hold_all(&mut tx, issuer.id).await?;
     store::remove(&mut tx, issuer.id, now).await?;
+    crate::client::store::remove_all(&mut tx, issuer.id, now).await?;
     crate::stream::store::disable_all(&mut tx, issuer.id, "the issuer was removed", now).await?;
     for stream in crate::stream::store::all_of_issuer(&mut tx, issuer.id).await? {
         crate::stream::store::discard(&mut tx, stream.key, "issuer_removed", now).await?;
@@ -121,12 +137,33 @@ pub async fn remove_issuer(pool: &PgPool, issuer: &Issuer, actor: &Actor, env: &
     Ok(())
 }
 
+/// Writes down that `issuer` is served from now on.
+pub(crate) async fn note_added(conn: &mut PgConnection, issuer: &Issuer, actor: &Actor, env: &Env) -> sqlx::Result<()> {
+    let own = &issuer.own;
+    let details = json!({
+        "url": issuer.url, "algorithm": own.algorithm, "default_subjects": own.default_subjects, "max_streams": own.max_streams,
+        "min_verification_interval": own.min_verification_interval_s, "inactivity_timeout": own.inactivity_timeout_s,
+    });
+    let deed = Deed { actor, action: "issuer.added", target: issuer.id.to_string(), details };
+    audit::record(conn, issuer.id, &deed, env.now()).await
+}
+
+/// Whether `inner` lies at, or below, an endpoint that `outer` has itself. On any host: behind a proxy that hides it the
+/// path alone decides.
+fn takes_own_path(inner: &Endpoints, outer: &Endpoints) -> bool {
+    let name = outer.below(inner.path()).and_then(|rest| rest.split('/').nth(1));
+    name.is_some_and(|name| OWN_PATHS.contains(&name))
+}
+
 /// Why an issuer was not added.
 #[derive(Debug, thiserror::Error)]
 pub enum AddIssuerError {
     /// The URL cannot be an issuer's.
     #[error("the issuer's URL {0}")]
     Url(&'static str),
+    /// It is there.
+    #[error("the issuer is served already")]
+    Served,
     /// Its key could not be made.
     #[error(transparent)]
     Keys(#[from] KeyRingError),

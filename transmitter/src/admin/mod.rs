@@ -17,7 +17,10 @@ mod stream_control;
 mod streams;
 
 pub use audit_log::{AuditEntry, AuditVerdict, audit_log, verify_audit_log};
-pub use clients::{Credentials, ListedClient, NewClient, add_client, find_client, list_clients, remove_client};
+pub use clients::{
+    Credentials, ListedClient, NewClient, add_client, count_operators, find_client, list_clients, remove_client,
+    was_client,
+};
 pub use credentials::{CredentialError, add_token, list_tokens, revoke_token, rotate_secret, set_authentication};
 pub use dead_letters::{
     Batch, Cursor, DeadLetter, Failure, InspectedDeadLetter, NotACursor, Selection, Which, discard_dead_letters,

@@ -11,7 +11,7 @@ use super::error::ApiError;
 use super::front::{At, Below};
 use crate::authorization::Verdict;
 use crate::client::authentication::store::registered;
-use crate::client::{Client, Digest, Principal, Scope, store};
+use crate::client::{Authentication, Client, Digest, Principal, Scope, store};
 use crate::tenant::Tenant;
 
 /// An authenticated caller. As the first extractor of a handler it decides before body and existence are looked at.
@@ -77,6 +77,8 @@ async fn outside(state: &ApiState, tenant: &Tenant, token: &str) -> Result<Princ
     };
     let mut conn = state.pool.acquire().await?;
     let known = registered(&mut conn, tenant.issuer.id, &granted.client_id).await?;
+    // a server names its own clients only, whatever names it gives them
+    let known = known.filter(|known| known.authentication == Authentication::Outside(granted.server));
     // the whole service is operated with credentials of ours only
     let client = Client { is_operator: false, ..known.ok_or(ApiError::NotRegistered)?.client };
     Ok(Principal { scopes: granted.scopes.within(&client.scopes), client })

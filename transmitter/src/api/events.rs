@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::body::{json, json_body};
 use super::error::{ApiError, Problem};
 use super::query::Named;
-use super::streams::{json, json_body};
 use crate::client::{ClientKey, Scope};
 use crate::delivery::store::progress::{DeliveryProgress, of_event};
 use crate::issuer::IssuerId;

@@ -1,13 +1,38 @@
 //! `/health/*`: for supervisors and load balancers.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use sqlx::Connection as _;
+use sqlx::{Connection as _, PgPool};
+use ssf_common::clock::Timestamp;
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use super::ApiState;
 use super::error::{ApiError, Problem};
+
+/// Whether the database answered, asked once for all who ask within a second: this endpoint is open to everybody and
+/// bounded by nothing, and must not take connections away from decisions.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<Mutex<Option<Timestamp>>>);
+
+impl Readiness {
+    async fn check(&self, pool: &PgPool, now: Timestamp) -> Result<(), ApiError> {
+        let mut answered = self.0.lock().await;
+        if answered.is_some_and(|at| now < at.plus(BELIEVED)) {
+            return Ok(());
+        }
+        *answered = None;
+        pool.acquire().await?.ping().await?;
+        *answered = Some(now);
+        Ok(())
+    }
+}
+
+const BELIEVED: Duration = Duration::from_secs(1);
 
 /// How the process is.
 #[derive(Serialize, ToSchema)]
@@ -31,6 +56,6 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Result<Json<ProcessH
     if state.stopping.is_cancelled() {
         return Err(ApiError::Unavailable);
     }
-    state.pool.acquire().await?.ping().await?;
+    state.readiness.check(&state.pool, state.env.now()).await?;
     Ok(Json(ProcessHealth { status: "ready" }))
 }

@@ -64,7 +64,8 @@ pub(super) async fn oauth(State(state): State<ApiState>, At(tenant): At) -> Resu
     if !state.token_endpoint {
         return Err(ApiError::NotFound(NOTHING));
     }
-    let methods = AuthMethod::ALL.into_iter().filter(|method| *method != AuthMethod::None || state.public_clients);
+    let methods =
+        AuthMethod::AT_TOKEN_ENDPOINT.into_iter().filter(|method| *method != AuthMethod::None || state.public_clients);
     let metadata = AuthorizationServer {
         issuer: tenant.issuer.url.clone(),
         token_endpoint: tenant.endpoints.at("/oauth2/token"),

@@ -5,6 +5,7 @@
 
 mod admin;
 mod auth;
+mod body;
 mod credentials;
 mod docs;
 mod error;
@@ -27,6 +28,7 @@ mod verification;
 use axum::Router;
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
+pub use health::Readiness;
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 pub use openapi::Document;

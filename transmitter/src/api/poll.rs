@@ -11,9 +11,10 @@ use ssf_common::runtime::http::Slot;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::body::json_body;
 use super::error::{ApiError, Problem};
 use super::query::Named;
-use super::streams::{json_body, own};
+use super::streams::own;
 use crate::client::Scope;
 use crate::delivery::Place;
 

@@ -11,6 +11,7 @@ use ssf_common::runtime::worker::Wake;
 use tokio_util::sync::CancellationToken;
 
 use super::Traffic;
+use super::health::Readiness;
 use super::openapi::Document;
 use crate::admin::KeyRules;
 use crate::authorization::{Assertions, Outside};
@@ -70,6 +71,8 @@ pub struct ApiState {
     pub document: Document,
     /// The polls that wait.
     pub waiting: Waiting,
+    /// Whether the database answers.
+    pub readiness: Readiness,
     /// Who comes from where and how often.
     pub traffic: Traffic,
     /// The most events in one request.

@@ -6,14 +6,16 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use serde::Deserialize;
+use serde_json::json;
 use ssf_common::event::StreamStatus;
 use ssf_common::id::StreamId;
 use ssf_common::protocol::StatusBody;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::body::json_body;
 use super::error::{ApiError, Problem};
-use super::streams::{Which, json_body, own};
+use super::streams::{Which, note, own};
 use crate::client::Scope;
 use crate::control::{ChangedBy, change, is_fit_reason};
 
@@ -57,6 +59,8 @@ pub(super) async fn set(State(state): State<ApiState>, caller: Caller, body: Byt
     let stream = own(&state, &mut tx, &wish.stream_id, &client).await?;
     let (reason, by) = (wish.reason.as_deref(), ChangedBy::Receiver);
     let change = change(&mut tx, stream.issuer_id, stream.key, status, reason, by, &state.env).await?;
+    let details = json!({"from": change.map(|change| change.from), "to": status, "discarded": change.map(|change| change.discarded)});
+    note(&mut tx, &client, stream.key, "stream.status_set", details, state.env.now()).await?;
     tx.commit().await?;
     if change.is_some_and(|change| change.from != status) {
         tracing::info!(stream.id = %stream.key, client.id = %client.client_id, status = status.as_str(), "a receiver set its stream's status");

@@ -11,14 +11,18 @@ use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use ssf_common::clock::Timestamp;
 use ssf_common::event::StreamStatus;
 use ssf_common::id::StreamId;
 use ssf_common::protocol::{CreateStream, StreamConfiguration, UpdateStream};
+use url::Url;
 use utoipa::{IntoParams, ToSchema};
 
 use super::ApiState;
 use super::auth::Caller;
+use super::body::json_body;
 use super::error::{ApiError, Problem};
 use crate::audit::{self, Actor, Deed};
 use crate::client::{Client, Scope};
@@ -94,6 +98,8 @@ pub(super) async fn create(State(state): State<ApiState>, caller: Caller, body: 
     }
     set_default(&mut tx, key, tenant.defaults.subjects).await?;
     algorithm::await_key(&mut tx, &stream, signed).await?;
+    let details = json!({"method": stream.wanted.method.as_str(), "endpoint_host": endpoint_host(&stream.wanted)});
+    note(&mut tx, &client, key, "stream.created", details, stream.created_at).await?;
     tx.commit().await?;
     tracing::info!(stream.id = %key, client.id = %client.client_id, "a stream was created");
     Ok(reply(StatusCode::CREATED, &configuration(&state, &tenant, &client, &stream)))
@@ -164,14 +170,7 @@ pub(super) async fn delete(State(state): State<ApiState>, caller: Caller, which:
     let stream = own(&state, &mut tx, &which.required()?, &client).await?;
     let now = state.env.now();
     store::delete(&mut tx, stream.key, now).await?;
-    let actor = Actor::Client(client.client_id.to_string());
-    let deed = Deed {
-        actor: &actor,
-        action: "stream.deleted",
-        target: stream.key.to_string(),
-        details: serde_json::json!({}),
-    };
-    audit::record(&mut tx, client.issuer_id, &deed, now).await?;
+    note(&mut tx, &client, stream.key, "stream.deleted", json!({}), now).await?;
     tx.commit().await?;
     tracing::info!(stream.id = %stream.key, client.id = %client.client_id, "a stream was deleted by its receiver");
     Ok((StatusCode::NO_CONTENT, [(CACHE_CONTROL, "no-store")]).into_response())
@@ -208,11 +207,19 @@ async fn change(
         None => store::StoredAuthorization::Keep,
         Some(sealed) => store::StoredAuthorization::Replace(sealed.as_deref()),
     };
-    store::configure(&mut tx, stream.key, &wanted, authorization, state.env.now()).await?;
+    let now = state.env.now();
+    store::configure(&mut tx, stream.key, &wanted, authorization, now).await?;
     let is_delivered_anew = sealed.is_some();
     if is_delivered_anew {
         store::forget_trouble(&mut tx, stream.key).await?;
     }
+    let present = &stream.wanted;
+    let details = json!({
+        "events": wanted.events_delivered != present.events_delivered, "description": wanted.description != present.description,
+        "authorization": is_delivered_anew, "endpoint": wanted.endpoint_url != present.endpoint_url,
+        "method": wanted.method.as_str(), "endpoint_host": endpoint_host(&wanted),
+    });
+    note(&mut tx, client, stream.key, "stream.changed", details, now).await?;
     tx.commit().await?;
     if is_delivered_anew {
         // what waited for the old way may go the new one
@@ -223,40 +230,34 @@ async fn change(
     Ok(reply(StatusCode::OK, &configuration(state, tenant, client, &stream)))
 }
 
+/// Writes down what a receiver did to its stream: last in its transaction, for the log is locked from then on.
+pub(super) async fn note(
+    conn: &mut PgConnection,
+    client: &Client,
+    stream: StreamKey,
+    action: &'static str,
+    details: Value,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let actor = Actor::Client(client.client_id.to_string());
+    audit::record(conn, client.issuer_id, &Deed { actor: &actor, action, target: stream.to_string(), details }, now)
+        .await
+}
+
+/// Where SETs go; the rest of the URL may hold what only its receiver shall know.
+fn endpoint_host(wanted: &Wanted) -> Option<String> {
+    wanted.endpoint_url.as_deref()?.parse::<Url>().ok()?.host_str().map(ToOwned::to_owned)
+}
+
 /// The caller's stream; another receiver's is not found, exactly like none (§8.1.1.2).
 pub(super) async fn own(
     state: &ApiState,
-    conn: &mut sqlx::PgConnection,
+    conn: &mut PgConnection,
     stream_id: &StreamId,
     client: &Client,
 ) -> Result<Stream, ApiError> {
     let Some(key) = StreamKey::of(stream_id) else { return Err(ApiError::NotFound(NO_STREAM)) };
     store::of_client(conn, key, client.key, state.env.now()).await?.ok_or(ApiError::NotFound(NO_STREAM))
-}
-
-/// A JSON body; a caller may have forgotten the content type. The error names the place, and a missing member, but
-/// quotes nothing.
-pub(super) fn json_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    // serde would read an array as the members in their order
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(ApiError::invalid("the body must be a JSON object"));
-    }
-    json(body)
-}
-
-/// The same for any JSON.
-pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| {
-        let place = format!("line {} column {}", error.line(), error.column());
-        let said = error.to_string();
-        ApiError::Invalid(match error.classify() {
-            serde_json::error::Category::Data if said.starts_with("missing field") => {
-                format!("the body lacks a member: {said}")
-            }
-            serde_json::error::Category::Data => format!("the body's members are not as specified, at {place}"),
-            _ => format!("the body is not JSON, at {place}"),
-        })
-    })
 }
 
 fn configuration(state: &ApiState, tenant: &Tenant, client: &Client, stream: &Stream) -> StreamConfiguration {

@@ -12,8 +12,9 @@ use ssf_common::subject::Subject;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::body::json_body;
 use super::error::ApiError;
-use super::streams::{json_body, own};
+use super::streams::own;
 use crate::audit::Actor;
 use crate::client::Scope;
 

@@ -17,8 +17,8 @@ use super::credentials::{Grant, Presented, Proof};
 use super::error::{ApiError, Problem};
 use super::front::At;
 use crate::authorization::AssertionRefusal;
-use crate::client::authentication::store as registered;
-use crate::client::{Authentication, Client, Digest, Scopes, store};
+use crate::client::authentication::{Registered, store as registered};
+use crate::client::{Authentication, Digest, Scopes};
 use crate::tenant::Tenant;
 
 /// Grants an access token by client credentials (RFC 6749 §4.4)
@@ -43,7 +43,7 @@ pub(super) async fn grant(
     }
     let form = Grant::read(&headers, &body);
     let presented = Presented::read(&headers, form.as_ref().ok())?;
-    let client = authenticate(&state, &tenant, presented).await?;
+    let known = authenticate(&state, &tenant, presented).await?;
     let grant = form.map_err(TokenError::Request)?;
     match grant.grant_type.as_deref() {
         Some("client_credentials") => {}
@@ -54,8 +54,8 @@ pub(super) async fn grant(
         return Err(TokenError::Target);
     }
     let scopes = match grant.scope.as_deref().filter(|scope| !scope.trim().is_empty()) {
-        Some(asked) => Scopes::from_words(asked.split_whitespace()).within(&client.scopes),
-        None => client.scopes.clone(),
+        Some(asked) => Scopes::from_words(asked.split_whitespace()).within(&known.client.scopes),
+        None => known.client.scopes.clone(),
     };
     if scopes.is_empty() {
         return Err(TokenError::Scope);
@@ -63,9 +63,12 @@ pub(super) async fn grant(
     let token = state.env.random.secret();
     let now = state.env.now();
     let mut conn = state.pool.acquire().await.map_err(ApiError::from)?;
-    let ends = Some(now.plus(state.token_lifetime));
-    let stored = store::insert_token(&mut conn, Digest::of(&token), client.key, &scopes, now, ends);
-    stored.await.map_err(ApiError::from)?;
+    let ends = now.plus(state.token_lifetime);
+    let stored = registered::grant_token(&mut conn, Digest::of(&token), &known, &scopes, now, ends);
+    if !stored.await.map_err(ApiError::from)? {
+        // its credential ended since it was looked at, and with it what it would have got
+        return Err(TokenError::Client);
+    }
     let (expires_in, scope) = (state.token_lifetime.as_secs(), scopes.to_string());
     let body = Granted { access_token: token, token_type: "Bearer", expires_in, scope };
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
@@ -86,7 +89,7 @@ pub(super) struct Granted {
 }
 
 /// The client, if it showed who it is by the method it is registered with.
-async fn authenticate(state: &ApiState, tenant: &Tenant, presented: Presented) -> Result<Client, TokenError> {
+async fn authenticate(state: &ApiState, tenant: &Tenant, presented: Presented) -> Result<Registered, TokenError> {
     let known = {
         // given back at once: reading a client's keys may take a while
         let conn = &mut *state.pool.acquire().await.map_err(ApiError::from)?;
@@ -108,7 +111,7 @@ async fn authenticate(state: &ApiState, tenant: &Tenant, presented: Presented) -
         }
         _ => false,
     };
-    if is_proved { Ok(known.client) } else { Err(TokenError::Client) }
+    if is_proved { Ok(known) } else { Err(TokenError::Client) }
 }
 
 /// RFC 6749 §5.2, RFC 8707 §2.

@@ -9,8 +9,9 @@ use ssf_common::protocol::VerifyRequest;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::body::json_body;
 use super::error::{ApiError, Problem};
-use super::streams::{json_body, own};
+use super::streams::own;
 use crate::client::Scope;
 use crate::control::{is_fit_state, verification};
 use crate::outbox::record;

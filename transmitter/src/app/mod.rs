@@ -20,14 +20,15 @@ use ssf_common::runtime::worker::{Wake, Worker, run};
 use tokio_util::sync::CancellationToken;
 
 pub use self::embedding::{Decision, RecordingError, StartError};
-use crate::api::{ApiState, Document, Traffic, is_health, router};
+use crate::api::{ApiState, Document, Readiness, Traffic, is_health, router};
+use crate::audit::Actor;
 use crate::authorization::FetchError;
 use crate::config::Settings;
 use crate::control::{Heartbeat, Inactivity};
 use crate::delivery::{
     Bell, FanOut, Maintenance, Polling, Push, PushLimits, Sender, SenderError, Settler, SigningDesk, Waiting,
 };
-use crate::issuer::{Defaults, Issuer, IssuerId};
+use crate::issuer::{Defaults, Issuer};
 use crate::keys::{KeyRingError, Rotation, Rotator, SealingKey, ensure_active};
 use crate::outbox::{Lane, Recorder};
 use crate::stream::subjects::Subjects;
@@ -143,6 +144,7 @@ impl Transmitter {
         let (outside, assertions) = authorization::prepare(settings, outgoing, &env)?;
         let state = ApiState {
             pool,
+            readiness: Readiness::default(),
             env,
             tenants: tenants.clone(),
             timeline_claim: settings.timeline_claim().map(ToOwned::to_owned),
@@ -303,10 +305,8 @@ async fn first_rows(
     env: &Env,
     pool: &PgPool,
 ) -> Result<Issuer, OpenError> {
-    let now = env.now();
+    let issuer = crate::admin::ensure_issuer(pool, &settings.issuer.url, &Actor::Service, env).await?;
     let mut conn = pool.acquire().await?;
-    let new_id = IssuerId::new(now, &*env.random);
-    let issuer = crate::issuer::store::ensure(&mut conn, &settings.issuer.url, new_id, now).await?;
     name_event_types(&mut conn, vocabulary).await?;
     for issuer in crate::issuer::store::served(&mut conn).await? {
         let algorithm = configured.with(&issuer.own).algorithm;

@@ -21,8 +21,10 @@ pub(super) struct Introspection {
     endpoint: Url,
     client_id: String,
     secret: SecretString,
-    /// So that a flood of made-up tokens is not passed on.
+    /// So that a flood is not passed on.
     calls: Semaphore,
+    /// The most of them about tokens that were not good lately: made-up ones leave room for the others.
+    strangers: Semaphore,
     answers: Mutex<HashMap<[u8; 32], Answer>>,
 }
 
@@ -35,7 +37,14 @@ struct Answer {
 
 impl Introspection {
     pub(super) fn new(endpoint: Url, client_id: String, secret: SecretString) -> Self {
-        Self { endpoint, client_id, secret, calls: Semaphore::new(MAX_CALLS), answers: Mutex::default() }
+        Self {
+            endpoint,
+            client_id,
+            secret,
+            calls: Semaphore::new(MAX_CALLS),
+            strangers: Semaphore::new(MAX_CALLS / 4 * 3),
+            answers: Mutex::default(),
+        }
     }
 
     /// What the token grants here; `None` if it is not good.
@@ -52,9 +61,12 @@ impl Introspection {
     ) -> Result<Option<Grant>, FetchError> {
         let key = Digest::of(token).bytes();
         let now = env.now();
-        if let Some(answer) = self.remembered(&key, now) {
+        let last = self.last(&key);
+        let was_good = last.as_ref().is_some_and(|answer| answer.grant.is_some());
+        if let Some(answer) = last.filter(|answer| now < answer.until) {
             return Ok(answer.grant);
         }
+        let _stranger = if was_good { None } else { Some(self.strangers.try_acquire().map_err(|_| FetchError::Busy)?) };
         let _call = self.calls.try_acquire().map_err(|_| FetchError::Busy)?;
         let form = [("token", token), ("token_type_hint", "access_token")];
         let body = fetcher.post(&self.endpoint, (&self.client_id, self.secret.expose_secret()), &form).await?;
@@ -74,9 +86,8 @@ impl Introspection {
         Ok(grant)
     }
 
-    fn remembered(&self, key: &[u8; 32], now: Timestamp) -> Option<Answer> {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.get(key).filter(|answer| now < answer.until).cloned()
+    fn last(&self, key: &[u8; 32]) -> Option<Answer> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     fn remember(&self, key: [u8; 32], answer: Answer, now: Timestamp) {

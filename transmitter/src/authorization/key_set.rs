@@ -64,7 +64,15 @@ impl KeySet {
         if let Some(keys) = self.fitting(wanted, patience.refresh, env.now()) {
             return Ok(keys);
         }
-        let mut reading = self.reading.lock().await;
+        let stale = patience.refresh.saturating_add(STALE);
+        let mut reading = match self.reading.try_lock() {
+            Ok(reading) => reading,
+            // somebody reads them: nobody waits for that who can do with those that are there
+            Err(_) => match self.fitting(wanted, stale, env.now()) {
+                Some(keys) => return Ok(keys),
+                None => self.reading.lock().await,
+            },
+        };
         let now = env.now();
         // somebody who waited before us may have read them
         if let Some(keys) = self.fitting(wanted, patience.refresh, now) {
@@ -85,12 +93,12 @@ impl KeySet {
                     reading.has_failed = true;
                     reading.discovered = None;
                     tracing::warn!(error = %ssf_common::runtime::telemetry::chain(&error), keys.of = self.name(), "a key set cannot be read");
-                    return self.fitting(wanted, STALE, now).ok_or(error);
+                    return self.fitting(wanted, stale, now).ok_or(error);
                 }
             }
         }
         if reading.has_failed {
-            return self.fitting(wanted, STALE, now).ok_or(FetchError::TooEarly);
+            return self.fitting(wanted, stale, now).ok_or(FetchError::TooEarly);
         }
         Ok(self.present().keys)
     }
@@ -156,7 +164,7 @@ async fn discover(issuer: &str, fetcher: &Fetcher) -> Result<Url, FetchError> {
     Err(last)
 }
 
-/// How long keys are still used when the set cannot be read anew.
+/// How long old keys are still used when the set cannot be read anew.
 const STALE: Duration = Duration::from_hours(1);
 /// How long a key set is looked for where it was found; after that the metadata are read anew.
 const MOVED: Duration = Duration::from_hours(24);

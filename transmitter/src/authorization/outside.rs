@@ -30,6 +30,8 @@ struct Shared {
 /// Whom an outside server names, and what it allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
+    /// Whose word it is: the server's own issuer.
+    pub server: String,
     /// The client, by its name there, which must be its name here.
     pub client_id: ClientId,
     /// What the token says; what the client may here limits it.

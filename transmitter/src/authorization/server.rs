@@ -27,6 +27,8 @@ pub(super) struct Server {
     pub(super) issuer: String,
     pub(super) means: Means,
     audience: Vec<String>,
+    /// Whether an operator said by which names we are meant.
+    has_names: bool,
     client_claim: ClientClaim,
     algorithms: Vec<Algorithm>,
     untyped: bool,
@@ -49,6 +51,7 @@ impl Server {
             issuer: settings.issuer.clone(),
             means,
             audience,
+            has_names: !settings.audience.is_empty(),
             client_claim: settings.client_claim,
             algorithms: settings.algorithms.clone(),
             untyped: settings.untyped_jwt,
@@ -94,14 +97,15 @@ impl Server {
             claim(self.client_claim.as_str())?.as_str().filter(|name| !name.is_empty() && !name.contains('\0'))?;
         // `scope` by RFC 9068 §2.2.3 and RFC 7662 §2.2; `scp`, text or list, as some servers have it
         let scopes = claim("scope").or_else(|| claim("scp")).map(scopes).unwrap_or_default();
-        Some(Grant { client_id: ClientId::from(client_id), scopes, expires_at })
+        Some(Grant { server: self.issuer.clone(), client_id: ClientId::from(client_id), scopes, expires_at })
     }
 
-    /// Whether one of these names means us; an answer that names nobody means whoever asked.
+    /// Whether one of these names means us. An answer that names nobody means whoever asked, unless an operator said by
+    /// which names we are meant: then the server is one that names somebody.
     pub(super) fn is_for_us(&self, audience: Option<&Value>) -> bool {
         let is_ours = |name: &Value| name.as_str().is_some_and(|name| self.audience.iter().any(|ours| ours == name));
         match audience {
-            None => true,
+            None => !self.has_names,
             Some(Value::Array(names)) => names.iter().any(is_ours),
             Some(name) => is_ours(name),
         }

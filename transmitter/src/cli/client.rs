@@ -12,8 +12,7 @@ use ssf_transmitter::config::{MAX_STREAMS, Settings};
 use ssf_transmitter::issuer::Issuer;
 
 use super::credential;
-use super::database::{Database, actor};
-use super::say;
+use super::database::{Begins, Database, actor, on_database};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -35,10 +34,18 @@ pub(super) enum Command {
     Credential(credential::Command),
 }
 
+impl Command {
+    /// A client may be added before the first start.
+    fn begins(&self) -> Begins {
+        if matches!(self, Self::Add(_)) { Begins::Maybe } else { Begins::Never }
+    }
+}
+
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Add {
     /// The name the client authenticates with.
+    #[arg(value_parser = client_name)]
     client_id: String,
     /// A receiver: the `aud` of its SETs. May be given several times.
     #[arg(long, value_name = "AUD", required_unless_present_any = ["producer", "operator"], value_parser = NonEmptyStringValueParser::new())]
@@ -53,14 +60,14 @@ pub(super) struct Add {
     #[arg(long, value_name = "SCOPE")]
     scope: Vec<Scope>,
     /// How many streams a receiver may have; as its issuer says if left out.
-    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(..=i64::from(MAX_STREAMS)))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["producer", "operator"], value_parser = value_parser!(u32).range(..=i64::from(MAX_STREAMS)))]
     max_streams: Option<u32>,
     /// How a receiver's new streams are signed: RS256, PS256, ES256 or EdDSA; as the issuer's if left out. An algorithm that
     /// nobody used before takes effect when its first key has been published for keys.publish_ahead.
-    #[arg(long, value_name = "ALG", conflicts_with = "producer")]
+    #[arg(long, value_name = "ALG", conflicts_with_all = ["producer", "operator"])]
     algorithm: Option<Algorithm>,
     /// legacy: a receiver that speaks the words of old RISC (its delivery URIs, `format`), and is answered so.
-    #[arg(long, default_value = "strict", value_name = "strict|legacy")]
+    #[arg(long, default_value = "strict", value_name = "strict|legacy", conflicts_with_all = ["producer", "operator"])]
     profile: Profile,
     /// A static bearer token instead of a secret for the token endpoint. Producers and operators get one unless they are
     /// given --auth-method.
@@ -76,10 +83,7 @@ pub(super) struct Add {
 /// Runs one of them.
 pub(super) async fn run(settings: &Settings, at: Option<&str>, command: Command) -> anyhow::Result<()> {
     let env = Env::system();
-    let database = Database::visit(settings).await?;
-    let done = work(settings, at, &database, command, &env).await;
-    database.close().await;
-    say(&done?)
+    on_database(settings, command.begins(), async |database| work(settings, at, database, command, &env).await).await
 }
 
 async fn work(
@@ -89,7 +93,10 @@ async fn work(
     command: Command,
     env: &Env,
 ) -> anyhow::Result<String> {
-    let issuer = database.issuer(settings, at, env).await?;
+    let issuer = match command.begins() {
+        Begins::Maybe => database.issuer_to_be(settings, at, env).await?,
+        Begins::Never => database.issuer(settings, at).await?,
+    };
     match command {
         Command::Add(add) => {
             let new = add.client(settings, &issuer)?;
@@ -106,7 +113,8 @@ async fn work(
                 if json {
                     return json!({
                         "client_id": client.client_id, "scopes": client.scopes.to_string(), "audience": client.audience,
-                        "streams": listed.streams, "max_streams": client.max_streams, "has_secret": listed.has_secret,
+                        "streams": listed.streams, "max_streams": client.max_streams, "auth_method": listed.auth_method.as_str(),
+                        "has_secret": listed.has_secret,
                         "algorithm": listed.algorithm,
                         "profile": client.profile.as_str(),
                         "created_at": listed.created_at,
@@ -117,10 +125,11 @@ async fn work(
                 let algorithm =
                     listed.algorithm.map_or(String::new(), |algorithm| format!("  signed with {algorithm}"));
                 format!(
-                    "{:<24} {:<28} {:<40} streams {}/{}{algorithm}",
+                    "{:<24} {:<28} {:<40} {:<20} streams {}/{}{algorithm}",
                     client.client_id.as_str(),
                     client.scopes.to_string(),
                     audience,
+                    listed.auth_method.as_str(),
                     listed.streams,
                     client.max_streams
                 )
@@ -154,6 +163,14 @@ async fn all(database: &Database, issuer: &Issuer) -> anyhow::Result<Vec<ListedC
     }
 }
 
+fn client_name(text: &str) -> Result<String, &'static str> {
+    if (1..=1_024).contains(&text.len()) && !text.contains(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err("a name has 1 to 1024 bytes and no control characters")
+    }
+}
+
 impl Add {
     fn client(&self, settings: &Settings, issuer: &Issuer) -> anyhow::Result<NewClient> {
         let name = &self.client_id;
@@ -173,7 +190,7 @@ impl Add {
         if !self.scope.is_empty() {
             new.scopes = self.scope.iter().copied().collect::<Scopes>();
         }
-        if let Some(authentication) = self.method.chosen(settings)? {
+        if let Some(authentication) = self.method.chosen(settings, issuer)? {
             // a producer or an operator that is given a method needs no static token
             new.with_token = self.token;
             new.with_secret = authentication.has_secret();

@@ -20,8 +20,8 @@ use super::database::{Database, actor};
 /// How a client shows who it is at the token endpoint.
 #[derive(Debug, Args)]
 pub(super) struct Method {
-    /// client_secret_basic, client_secret_post, private_key_jwt (with --jwks or --jwks-uri), or none (only with
-    /// tokens.allow_public_clients).
+    /// client_secret_basic, client_secret_post, private_key_jwt (with --jwks or --jwks-uri), authorization_server (with
+    /// --authorization-server), or none (only with tokens.allow_public_clients).
     #[arg(id = "auth-method", long, value_name = "METHOD")]
     by: Option<AuthMethod>,
     /// A file with the client's public keys, a JWK set.
@@ -30,6 +30,9 @@ pub(super) struct Method {
     /// Where the client publishes its keys.
     #[arg(long, value_name = "URL")]
     jwks_uri: Option<Url>,
+    /// The issuer of one of authorization.servers: the client gets its tokens there, and they name it.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["jwks", "jwks_uri"])]
+    authorization_server: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,8 +112,9 @@ pub(super) async fn work(
             Ok(shown(json, &client_id, "client_secret", Some(&secret)))
         }
         Command::SetMethod { client_id, method, json } => {
-            let authentication =
-                method.chosen(settings)?.context("say which with --auth-method, --jwks or --jwks-uri")?;
+            let authentication = method
+                .chosen(settings, issuer)?
+                .context("say which with --auth-method, --jwks, --jwks-uri or --authorization-server")?;
             let name = client_id.as_str().into();
             let secret = admin::set_authentication(pool, issuer, &name, &authentication, &actor(), env).await?;
             Ok(shown(json, &client_id, "client_secret", secret.as_ref()))
@@ -147,18 +151,24 @@ pub(super) async fn work(
 
 impl Method {
     /// What was chosen; `None` if nothing was.
-    pub(super) fn chosen(&self, settings: &Settings) -> anyhow::Result<Option<Authentication>> {
+    pub(super) fn chosen(&self, settings: &Settings, issuer: &Issuer) -> anyhow::Result<Option<Authentication>> {
         let has_keys = self.jwks.is_some() || self.jwks_uri.is_some();
         let method = match (self.by, has_keys) {
+            (None, false) if self.authorization_server.is_some() => AuthMethod::Outside,
             (None, false) => return Ok(None),
             (None, true) => AuthMethod::PrivateKeyJwt,
             (Some(method), _) => method,
         };
         anyhow::ensure!(!has_keys || method == AuthMethod::PrivateKeyJwt, "keys belong to the method private_key_jwt");
+        anyhow::ensure!(
+            self.authorization_server.is_none() || method == AuthMethod::Outside,
+            "--authorization-server belongs to the method authorization_server"
+        );
         Ok(Some(match method {
             AuthMethod::SecretBasic => Authentication::SecretBasic,
             AuthMethod::SecretPost => Authentication::SecretPost,
             AuthMethod::PrivateKeyJwt => Authentication::Keys(self.keys(settings)?),
+            AuthMethod::Outside => Authentication::Outside(self.server(settings, issuer)?),
             AuthMethod::None => {
                 anyhow::ensure!(
                     settings.tokens.allow_public_clients,
@@ -169,6 +179,18 @@ impl Method {
         }))
     }
 
+    fn server(&self, settings: &Settings, issuer: &Issuer) -> anyhow::Result<String> {
+        let server = self.authorization_server.as_ref().context("name the server with --authorization-server URL")?;
+        let primary = &settings.issuer.url;
+        let mut servers = settings.authorization.servers.iter();
+        anyhow::ensure!(
+            servers.any(|one| one.issuer == *server && *one.at.as_ref().unwrap_or(primary) == issuer.url),
+            "none of authorization.servers for {} has the issuer {server}",
+            issuer.url
+        );
+        Ok(server.clone())
+    }
+
     fn keys(&self, settings: &Settings) -> anyhow::Result<ClientKeys> {
         if let Some(file) = &self.jwks {
             let text = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
@@ -177,6 +199,7 @@ impl Method {
         let url =
             self.jwks_uri.clone().context("private_key_jwt needs the client's keys: --jwks FILE or --jwks-uri URL")?;
         anyhow::ensure!(may_be_called(&url, settings.is_development()), "--jwks-uri must be an https URL");
+        settings.endpoint_guard()?.check(&url).context("--jwks-uri")?;
         Ok(ClientKeys::At(url))
     }
 }

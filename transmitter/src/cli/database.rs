@@ -38,7 +38,13 @@ impl Database {
     }
 
     /// For other commands: uses the private cluster of a running `serve`, or starts it for a moment.
-    pub(super) async fn visit(settings: &Settings) -> anyhow::Result<Self> {
+    async fn visit(settings: &Settings, begins: Begins) -> anyhow::Result<Self> {
+        if begins == Begins::Never && settings.is_embedded() && !cluster_dir(settings).exists() {
+            anyhow::bail!(
+                "there is no transmitter under {}; run this where `serve` runs, or set data.dir or database.url",
+                settings.data.dir.display()
+            );
+        }
         let database = if settings.is_embedded() {
             let cluster = Cluster::attach_or_start(ClusterOptions::new(cluster_dir(settings))).await?;
             Self::on_cluster(settings, cluster).await?
@@ -49,13 +55,26 @@ impl Database {
         Ok(database)
     }
 
-    /// The issuer a command is about: the named one, which must be served, or the configured one.
-    pub(super) async fn issuer(&self, settings: &Settings, at: Option<&str>, env: &Env) -> anyhow::Result<Issuer> {
-        let Some(url) = at else { return Ok(admin::ensure_issuer(&self.pool, &settings.issuer.url, env).await?) };
-        let issuer = admin::find_issuer(&self.pool, &url.into()).await?;
+    /// The issuer a command is about: the named one or the configured one, which must be served.
+    pub(super) async fn issuer(&self, settings: &Settings, at: Option<&str>) -> anyhow::Result<Issuer> {
+        let url = at.map_or_else(|| settings.issuer.url.clone(), Into::into);
+        let issuer = admin::find_issuer(&self.pool, &url).await?;
         issuer.with_context(|| {
             format!("the issuer {url} is not served here; add it with: ssf-transmitter issuer add {url}")
         })
+    }
+
+    /// The same for what may be done before the first start: the configured one needs not be there yet.
+    pub(super) async fn issuer_to_be(
+        &self,
+        settings: &Settings,
+        at: Option<&str>,
+        env: &Env,
+    ) -> anyhow::Result<Issuer> {
+        match at {
+            None => Ok(admin::ensure_issuer(&self.pool, &settings.issuer.url, &actor(), env).await?),
+            Some(_) => self.issuer(settings, at).await,
+        }
     }
 
     /// Closes the pool, then stops the cluster if it is ours.
@@ -80,17 +99,42 @@ impl Database {
     }
 }
 
-/// Who acts on the command line, for the audit log.
+/// Whether a command may make the private cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// It prepares the first start.
+    Maybe,
+    /// It is about what a service did.
+    Never,
+}
+
+/// Does `work` on the database and prints what it says.
+pub(super) async fn on_database<F>(settings: &Settings, begins: Begins, work: F) -> anyhow::Result<()>
+where
+    F: AsyncFnOnce(&Database) -> anyhow::Result<String>,
+{
+    let database = Database::visit(settings, begins).await?;
+    let done = work(&database).await;
+    database.close().await;
+    super::say(&done?)
+}
+
+/// Who acts on the command line, for the audit log: the user by number, which nobody chooses, and by the name that was
+/// given.
 pub(super) fn actor() -> Actor {
-    let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
-    Actor::CommandLine(user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw())))
+    let number = rustix::process::getuid().as_raw();
+    let name = ["SUDO_USER", "USER"].into_iter().find_map(|name| std::env::var(name).ok().filter(|name| is_name(name)));
+    Actor::CommandLine(name.map_or_else(|| format!("uid {number}"), |name| format!("{name} (uid {number})")))
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && !text.contains(char::is_control)
 }
 
 /// `migrate`.
 pub(super) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    let database = Database::visit(settings).await?;
-    database.close().await;
-    super::say(&format!("the schema {} is up to date", settings.database.schema))
+    on_database(settings, Begins::Maybe, async |_| Ok(format!("the schema {} is up to date", settings.database.schema)))
+        .await
 }
 
 /// The sealing key: from the settings, or the one kept under the data directory of a private cluster, made at first use.

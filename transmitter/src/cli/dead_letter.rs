@@ -13,8 +13,7 @@ use ssf_transmitter::delivery::DeliveryId;
 use ssf_transmitter::issuer::Issuer;
 use ssf_transmitter::stream::StreamKey;
 
-use super::database::{Database, actor};
-use super::say;
+use super::database::{Begins, Database, actor, on_database};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -90,10 +89,7 @@ pub(super) struct Choice {
 /// Runs one of them.
 pub(super) async fn run(settings: &Settings, at: Option<&str>, command: Command) -> anyhow::Result<()> {
     let env = Env::system();
-    let database = Database::visit(settings).await?;
-    let done = work(settings, at, &database, command, &env).await;
-    database.close().await;
-    say(&done?)
+    on_database(settings, Begins::Never, async |database| work(settings, at, database, command, &env).await).await
 }
 
 async fn work(
@@ -103,7 +99,7 @@ async fn work(
     command: Command,
     env: &Env,
 ) -> anyhow::Result<String> {
-    let issuer = database.issuer(settings, at, env).await?;
+    let issuer = database.issuer(settings, at).await?;
     let pool = &database.pool;
     match command {
         Command::List { choice, limit, json } => {
@@ -130,15 +126,16 @@ async fn work(
             if json { as_json(&found) } else { shown(&found) }
         }
         Command::Replay { jtis, choice, json } => {
-            let done = replay(database, &issuer, &choice.which(jtis, settings)?, env).await?;
-            report(&done, json, "sent again", "their stream is disabled, or they are dead letters no more")
+            let which = choice.which(jtis, settings)?;
+            let done = replay(database, &issuer, &which, env).await?;
+            report(&done, &which, json, "sent again", "their stream is disabled, or they are dead letters no more")
         }
         Command::Discard { jtis, choice, reason, json } => {
             let reason = reason.trim();
             anyhow::ensure!(!reason.is_empty() && reason.len() <= 1_024, "--reason must have 1 to 1024 bytes");
             let which = choice.which(jtis, settings)?;
             let done = discard(database, &issuer, &which, reason, env).await?;
-            report(&done, json, "discarded", "they are dead letters no more")
+            report(&done, &which, json, "discarded", "they are dead letters no more")
         }
     }
 }
@@ -245,12 +242,12 @@ fn shown(found: &InspectedDeadLetter) -> anyhow::Result<String> {
     Ok(lines.join("\n"))
 }
 
-fn report(batch: &Batch, json: bool, done: &str, left: &str) -> anyhow::Result<String> {
-    if json {
-        return as_json(batch);
-    }
+/// What was done. Of those that were named, one at least must have been there to be done.
+fn report(batch: &Batch, which: &Which, json: bool, done: &str, left: &str) -> anyhow::Result<String> {
     let rest = if batch.left == 0 { String::new() } else { format!("; {} were left: {left}", batch.left) };
-    Ok(format!("{} {done}{rest}", batch.done))
+    let said = if json { as_json(batch)? } else { format!("{} {done}{rest}", batch.done) };
+    anyhow::ensure!(batch.done > 0 || !matches!(which, Which::Ids(_)), "{said}");
+    Ok(said)
 }
 
 fn as_json<T: serde::Serialize>(value: &T) -> anyhow::Result<String> {

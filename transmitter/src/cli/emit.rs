@@ -6,8 +6,7 @@ use ssf_common::runtime::Env;
 use ssf_transmitter::config::Settings;
 use ssf_transmitter::outbox::{Draft, record};
 
-use super::database::Database;
-use super::say;
+use super::database::{Begins, Database, on_database};
 
 /// The decision.
 #[derive(Debug, Args)]
@@ -43,16 +42,7 @@ pub(super) struct Emit {
 pub(super) async fn run(settings: &Settings, at: Option<&str>, emit: Emit) -> anyhow::Result<()> {
     let env = Env::system();
     let draft = emit.draft()?;
-    if settings.is_embedded() && !settings.data_file("postgres").exists() {
-        anyhow::bail!(
-            "there is no transmitter under {}; run this where `serve` runs, or set data.dir or database.url",
-            settings.data.dir.display()
-        );
-    }
-    let database = Database::visit(settings).await?;
-    let done = work(settings, at, &database, draft, &env).await;
-    database.close().await;
-    say(&done?)
+    on_database(settings, Begins::Never, async |database| work(settings, at, database, draft, &env).await).await
 }
 
 async fn work(
@@ -62,7 +52,7 @@ async fn work(
     draft: Draft,
     env: &Env,
 ) -> anyhow::Result<String> {
-    let issuer = database.issuer(settings, at, env).await?;
+    let issuer = database.issuer(settings, at).await?;
     let event = draft.check(issuer.id, &settings.vocabulary(), env)?;
     let mut tx = database.pool.begin().await?;
     record(&mut tx, &event, env.now()).await?;

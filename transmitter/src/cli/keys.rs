@@ -13,8 +13,7 @@ use ssf_common::runtime::config::Span;
 use ssf_transmitter::admin::{EnteredKey, IssuerKeys, KeyRules, ListedKey};
 use ssf_transmitter::config::Settings;
 
-use super::database::{Database, actor, sealing_key};
-use super::say;
+use super::database::{Begins, Database, actor, on_database, sealing_key};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -26,6 +25,13 @@ pub(super) enum Command {
     Retire(Retire),
     /// Brings in a private key: PEM (PKCS#8, PKCS#1, SEC1) or JWK; RSA of at least 2048 bits, P-256 or Ed25519.
     Import(Import),
+}
+
+impl Command {
+    /// A key of one's own may be brought in before the first start makes another.
+    fn begins(&self) -> Begins {
+        if matches!(self, Self::Import(_)) { Begins::Maybe } else { Begins::Never }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -80,10 +86,7 @@ pub(super) struct Import {
 /// Runs one of them.
 pub(super) async fn run(settings: &Settings, at: Option<&str>, command: Command) -> anyhow::Result<()> {
     let env = Env::system();
-    let database = Database::visit(settings).await?;
-    let done = work(settings, at, &database, command, &env).await;
-    database.close().await;
-    say(&done?)
+    on_database(settings, command.begins(), async |database| work(settings, at, database, command, &env).await).await
 }
 
 async fn work(
@@ -93,7 +96,10 @@ async fn work(
     command: Command,
     env: &Env,
 ) -> anyhow::Result<String> {
-    let issuer = database.issuer(settings, at, env).await?;
+    let issuer = match command.begins() {
+        Begins::Maybe => database.issuer_to_be(settings, at, env).await?,
+        Begins::Never => database.issuer(settings, at).await?,
+    };
     let (sealing, actor, rules) = (sealing_key(settings, env)?, actor(), KeyRules::of(settings));
     let keys = IssuerKeys { pool: &database.pool, issuer: &issuer, rules, sealing: &sealing, actor: &actor, env };
     let now = env.now();

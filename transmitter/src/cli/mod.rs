@@ -1,5 +1,6 @@
 //! The command line: what each command takes, and who does it.
 
+mod audit;
 mod client;
 mod credential;
 mod database;
@@ -52,11 +53,14 @@ enum Command {
         #[arg(long)]
         dev_tls: bool,
     },
-    /// Brings the database schema up to date and ends. `serve` does it too.
+    /// Brings the database schema up to date and ends. `serve` and every other command that opens the database do it too.
     Migrate,
     /// Prints the settings in force, secrets masked.
     Config,
-    /// Who may call: receivers and producers.
+    /// Who did what, and whether that log is whole.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Who may call: receivers, producers and operators.
     #[command(subcommand)]
     Client(client::Command),
     /// SETs that were given up: looked at, sent again, discarded.
@@ -84,10 +88,17 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let layers = Layers { file: arguments.common.config, overrides, ..Layers::new("transmitter", DEFAULTS) };
     let settings = Settings::load(&layers)?;
     let at = arguments.common.issuer.as_deref();
+    let is_about_one =
+        !matches!(arguments.command, Command::Serve { .. } | Command::Migrate | Command::Config | Command::Issuer(_));
+    anyhow::ensure!(
+        is_about_one || at.is_none(),
+        "--issuer is for commands about one issuer; what issuer.url is, --set issuer.url=URL says"
+    );
     match arguments.command {
         Command::Serve { .. } => serve::serve(settings).await,
         Command::Migrate => database::migrate(&settings).await,
         Command::Config => say(&effective(&settings)?),
+        Command::Audit(command) => audit::run(&settings, at, command).await,
         Command::Client(command) => client::run(&settings, at, command).await,
         Command::DeadLetter(command) => dead_letter::run(&settings, at, command).await,
         Command::Emit(emit) => emit::run(&settings, at, emit).await,

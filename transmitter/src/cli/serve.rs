@@ -41,6 +41,9 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
     let [producer, operator] = first_clients(&settings, &transmitter, &database, first, &env).await?;
     for other in admin::list_issuers(&database.pool).await?.iter().filter(|other| other.id != transmitter.issuer.id) {
         tracing::info!(issuer = %other.url, "serves this issuer too; `issuer remove` ends that");
+        if settings.is_development() && other.url.as_str().starts_with("https://") {
+            tracing::warn!(issuer = %other.url, "issuer.url is for development, so the receivers of this issuer may name push endpoints anywhere, this network included; serve it by a process of its own");
+        }
     }
     warn_of_other_port(&settings);
     transmitter.spawn_workers(&shutdown);
@@ -86,13 +89,15 @@ async fn first_clients<const N: usize>(
         // with development certificates the issuer is another one, and a token is good at one issuer only
         let suffix = if settings.tls.development { "-dev-tls" } else { "" };
         let file = settings.data_file(&format!("{}{suffix}.token", client.client_id));
-        if !file.exists() {
+        if !file.exists() && !admin::was_client(&database.pool, &transmitter.issuer, &client.client_id).await? {
             let added = admin::add_client(&database.pool, &transmitter.issuer, client, &Actor::Service, env).await?;
             if let Some(token) = added.and_then(|credentials| credentials.token) {
                 write_secret(&file, secrecy::ExposeSecret::expose_secret(&token))?;
             }
         }
-        *kept = file.exists().then(|| file.display().to_string());
+        // one that was removed has left its file behind
+        let is_there = admin::find_client(&database.pool, &transmitter.issuer, &client.client_id).await?.is_some();
+        *kept = (is_there && file.exists()).then(|| file.display().to_string());
     }
     Ok(files)
 }

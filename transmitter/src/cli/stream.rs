@@ -11,8 +11,7 @@ use ssf_transmitter::control::Unsolicited;
 use ssf_transmitter::issuer::Issuer;
 use ssf_transmitter::stream::StreamKey;
 
-use super::database::{Database, actor, sealing_key};
-use super::say;
+use super::database::{Begins, Database, actor, on_database, sealing_key};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -53,10 +52,7 @@ pub(super) enum Command {
 /// Runs one of them.
 pub(super) async fn run(settings: &Settings, at: Option<&str>, command: Command) -> anyhow::Result<()> {
     let env = Env::system();
-    let database = Database::visit(settings).await?;
-    let done = work(settings, at, &database, command, &env).await;
-    database.close().await;
-    say(&done?)
+    on_database(settings, Begins::Never, async |database| work(settings, at, database, command, &env).await).await
 }
 
 async fn work(
@@ -66,7 +62,7 @@ async fn work(
     command: Command,
     env: &Env,
 ) -> anyhow::Result<String> {
-    let issuer = database.issuer(settings, at, env).await?;
+    let issuer = database.issuer(settings, at).await?;
     match command {
         Command::List { json } => list(&issuer, database, json, env).await,
         Command::Algorithm { stream_id, algorithm } => {
@@ -105,7 +101,7 @@ async fn set_algorithm(
     algorithm: Algorithm,
     env: &Env,
 ) -> anyhow::Result<String> {
-    let issuer = database.issuer(settings, at, env).await?;
+    let issuer = database.issuer(settings, at).await?;
     let stream = StreamKey::of(&stream_id.into()).ok_or(KeysError::NoStream)?;
     let (sealing, actor, rules) = (sealing_key(settings, env)?, actor(), KeyRules::of(settings));
     let keys = IssuerKeys { pool: &database.pool, issuer: &issuer, rules, sealing: &sealing, actor: &actor, env };

@@ -56,10 +56,14 @@ impl Scopes {
         self.0.contains(&scope) || (scope == Scope::Read && self.0.contains(&Scope::Manage))
     }
 
-    /// Those of `self` that `limit` has too.
+    /// What both of them cover.
     #[must_use]
     pub fn within(&self, limit: &Self) -> Self {
-        self.0.iter().copied().filter(|scope| limit.allow(*scope)).collect()
+        let both: Self = Scope::ALL.into_iter().filter(|scope| self.allow(*scope) && limit.allow(*scope)).collect();
+        // to manage is to read, too: one word is enough unless both were said
+        let is_said =
+            |scope: &Scope| *scope != Scope::Read || self.0.contains(scope) || !both.0.contains(&Scope::Manage);
+        both.0.iter().copied().filter(is_said).collect()
     }
 
     /// Whether there is none.
@@ -138,5 +142,10 @@ mod tests {
         let read = Scopes::from_words(["ssf.read", "openid"]);
         assert!(read.allow(Scope::Read) && !read.allow(Scope::Manage));
         assert_eq!(Scopes::from_words(["ssf.read", "ssf.emit"]).within(&manage).to_string(), "ssf.read");
+        assert_eq!(manage.within(&read).to_string(), "ssf.read");
+        assert_eq!(manage.within(&manage).to_string(), "ssf.manage");
+        let both = Scopes::from_words(["ssf.read", "ssf.manage"]);
+        assert_eq!(both.within(&manage), both);
+        assert!(read.within(&Scopes::from_words(["ssf.emit"])).is_empty());
     }
 }

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 use ssf_common::jwks::Algorithm;
 
-use super::{Client, ClientId, ClientKey, Digest, Principal, Scope, Scopes};
+use super::{AuthMethod, Client, ClientId, ClientKey, Digest, Principal, Scope, Scopes};
 use crate::issuer::IssuerId;
 
 /// Adds a client. `false` if a living one has this name.
@@ -67,11 +67,38 @@ pub(crate) async fn remove(
     Ok(Some(client))
 }
 
+/// Holds the rows of all living clients of an issuer, by id.
+pub(crate) async fn hold_all(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "select id from client where issuer_id = $1 and removed_at is null order by id for update",
+        issuer as _
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes all clients of an issuer, and their tokens; their streams are another's.
+pub(crate) async fn remove_all(conn: &mut PgConnection, issuer: IssuerId, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with gone as (
+             update client set removed_at = $2 where issuer_id = $1 and removed_at is null
+         )
+         delete from access_token t using client c where c.id = t.client_id and c.issuer_id = $1",
+        issuer as _,
+        now as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// A living client with the number of its streams and whether it has a secret.
 pub(crate) struct Listed {
     pub(crate) client: Client,
     pub(crate) streams: i64,
     pub(crate) algorithm: Option<Algorithm>,
+    pub(crate) auth_method: AuthMethod,
     pub(crate) has_secret: bool,
     pub(crate) created_at: Timestamp,
 }
@@ -85,7 +112,7 @@ pub(crate) async fn list(
     limit: i64,
 ) -> sqlx::Result<Vec<Listed>> {
     let rows = sqlx::query!(
-        r#"select id as "key: ClientKey", client_id, scopes, audience, max_streams, events_supported, is_operator, profile, algorithm, created_at,
+        r#"select id as "key: ClientKey", client_id, scopes, audience, max_streams, events_supported, is_operator, profile, algorithm, auth_method, created_at,
                   secret_digest is not null as "has_secret!",
                   (select count(*) from stream s where s.client_id = client.id) as "streams!"
              from client
@@ -112,38 +139,54 @@ pub(crate) async fn list(
         },
         streams: row.streams,
         algorithm: row.algorithm.map(|name| name.parse().expect("a CHECK allows only the four algorithms")),
+        auth_method: row.auth_method.parse().expect("a CHECK allows only the methods there are"),
         has_secret: row.has_secret,
         created_at: row.created_at,
     });
     Ok(listed.collect())
 }
 
-/// Keeps a token's digest; `expires_at` of `None` makes it static.
+/// Whether the issuer ever had a client of this name.
+pub(crate) async fn was_known(conn: &mut PgConnection, issuer: IssuerId, client_id: &ClientId) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select exists (select from client where issuer_id = $1 and client_id = $2) as "found!""#,
+        issuer as _,
+        client_id.as_str(),
+    );
+    found.fetch_one(conn).await
+}
+
+/// How many living operators there are, at all issuers that are served.
+pub(crate) async fn count_operators(conn: &mut PgConnection) -> sqlx::Result<i64> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from client c join issuer i on i.id = c.issuer_id
+            where c.is_operator and c.removed_at is null and i.removed_at is null"#
+    );
+    count.fetch_one(conn).await
+}
+
+/// Keeps a static token's digest.
 pub(crate) async fn insert_token(
     conn: &mut PgConnection,
     token: Digest,
     client: ClientKey,
     scopes: &Scopes,
     now: Timestamp,
-    expires_at: Option<Timestamp>,
 ) -> sqlx::Result<()> {
-    let kind = if expires_at.is_some() { "issued" } else { "static" };
     sqlx::query!(
-        "insert into access_token (digest, client_id, kind, scopes, created_at, expires_at) values ($1, $2, $3, $4, $5, $6)",
+        "insert into access_token (digest, client_id, kind, scopes, created_at) values ($1, $2, 'static', $3, $4)",
         token.as_bytes(),
         client as _,
-        kind,
         &scopes.words(),
         now as _,
-        expires_at as _,
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Who holds this token at this issuer, unless it ended; one from the token endpoint only if `with_issued`. What the client may today limits what the token says; an
-/// operator of another issuer may administer here, and nothing else.
+/// Who holds this token at this issuer, unless it ended; one from the token endpoint only if `with_issued`. What the
+/// client may today limits what the token says; an operator of another issuer may administer here, and nothing else.
 pub(crate) async fn principal(
     conn: &mut PgConnection,
     issuer: IssuerId,

@@ -8,6 +8,8 @@ use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::config::Secret;
 use url::{Host, Url};
 
+use super::check::check_issuer_url;
+
 /// An outside authorization server; `config.default.toml` says what each setting means.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,12 +79,23 @@ impl AuthorizationServer {
         if self.algorithms.is_empty() {
             return Err("need at least one of algorithms");
         }
-        let Some(endpoint) = &self.introspection_endpoint else { return Ok(()) };
+        if self.at.as_ref().is_some_and(|at| check_issuer_url(at.as_str()).is_err()) {
+            return Err("need an at that is the URL of an issuer of ours, byte for byte");
+        }
+        let Some(endpoint) = &self.introspection_endpoint else {
+            if self.client_id.is_some() || self.client_secret.is_some() || self.client_secret_file.is_some() {
+                return Err("with a client_id or client_secret need the introspection_endpoint they are for");
+            }
+            return Ok(());
+        };
         if !may_call(endpoint) {
             return Err("need an introspection_endpoint that is an https URL");
         }
         if self.jwks_uri.is_some() {
             return Err("have either a jwks_uri or an introspection_endpoint");
+        }
+        if self.untyped_jwt || self.algorithms != every_algorithm() {
+            return Err("that are asked (introspection_endpoint) have no use for algorithms and untyped_jwt");
         }
         if self.client_id.is_none() || (self.client_secret.is_none() && self.client_secret_file.is_none()) {
             return Err(

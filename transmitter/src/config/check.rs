@@ -132,4 +132,6 @@ fn is_identifier(name: &str) -> bool {
 
 /// The most streams a client may be allowed.
 pub const MAX_STREAMS: u32 = 10_000;
+/// The longest time in seconds that an issuer's defaults hold.
+pub const MAX_SECONDS: u32 = i32::MAX.cast_unsigned();
 const RESERVED_CLAIMS: [&str; 10] = ["iss", "aud", "jti", "iat", "exp", "sub", "sub_id", "events", "txn", "toe"];

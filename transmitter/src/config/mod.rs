@@ -9,7 +9,7 @@ mod settings;
 mod tests;
 
 pub use authorization::{AuthorizationServer, ClientClaim, may_be_called};
-pub use check::{MAX_STREAMS, SettingsError, check_issuer_url};
+pub use check::{MAX_SECONDS, MAX_STREAMS, SettingsError, check_issuer_url};
 pub use rotation::{KEY_SET_MAX_AGE, OUT_OF_TOUCH, SHORTEST_AHEAD};
 pub use settings::{
     AuthorizationSettings, Data, Database, DeliverySettings, Intake, IssuerSettings, Keys, LimitSettings,

@@ -1,5 +1,6 @@
 //! Poll delivery (RFC 8936): acknowledgements and errors first, then what is due; a long poll waits for the bell.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -87,13 +88,14 @@ impl Polling {
         let now = self.env.now();
         let (mut ids, mut codes, mut errors) = (Vec::new(), Vec::new(), Vec::new());
         let (mut kept, mut troubles) = (Vec::new(), Vec::new());
+        let acknowledged: HashSet<DeliveryId> = request.ack.iter().filter_map(delivery_id).collect();
         for id in request.ack.iter().filter_map(delivery_id) {
             ids.push(id);
             codes.push(None);
             errors.push(None);
         }
         for (jti, error) in &request.set_errs {
-            let Some(id) = delivery_id(jti).filter(|id| !ids.contains(id)) else { continue };
+            let Some(id) = delivery_id(jti).filter(|id| !acknowledged.contains(id)) else { continue };
             let said = shortened(error.description.as_deref().unwrap_or_default());
             if is_trouble_of_the_stream(&error.err) {
                 kept.push(id);

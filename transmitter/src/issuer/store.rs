@@ -38,14 +38,14 @@ impl From<Row> for Issuer {
     }
 }
 
-/// The issuer of this URL, made if it is new; one that was removed is served again.
-pub(crate) async fn ensure(
+/// Serves the issuer of this URL: makes its row, or serves one again that was removed. `false` if it is served already.
+pub(crate) async fn add(
     conn: &mut PgConnection,
     url: &IssuerUrl,
     new_id: IssuerId,
     now: Timestamp,
-) -> sqlx::Result<Issuer> {
-    sqlx::query!(
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
         "insert into issuer (id, url, created_at) values ($1, $2, $3)
          on conflict (url) do update set removed_at = null where issuer.removed_at is not null",
         new_id as _,
@@ -54,7 +54,21 @@ pub(crate) async fn ensure(
     )
     .execute(&mut *conn)
     .await?;
-    find(conn, url).await?.ok_or(sqlx::Error::RowNotFound)
+    Ok(done.rows_affected() == 1)
+}
+
+/// The issuer of this row, if it is served; its row is held.
+pub(crate) async fn hold(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Option<Issuer>> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"select id as "id: IssuerId", url as "url: IssuerUrl", algorithm, default_subjects, min_verification_interval_s,
+                  inactivity_timeout_s, max_streams
+             from issuer where id = $1 and removed_at is null for no key update"#,
+        issuer as _,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(Issuer::from))
 }
 
 /// The issuer of this URL, if it is served.

@@ -26,9 +26,10 @@ impl Endpoints {
         &self.path
     }
 
-    /// Whether `host` (a `Host` header) is the issuer's.
+    /// Whether `host` (a `Host` header) is the issuer's; the port may be said or left out where it is the scheme's own.
     pub fn is_host(&self, host: &str) -> bool {
-        self.authority.eq_ignore_ascii_case(host)
+        let own_port = if self.base.starts_with("https:") { ":443" } else { ":80" };
+        self.authority.eq_ignore_ascii_case(host.strip_suffix(own_port).unwrap_or(host))
     }
 
     /// What is left of `path` below the issuer, beginning with a slash; `None` if it is not below.
@@ -92,6 +93,12 @@ mod tests {
         assert_eq!(meant(Some("a.example"), "/x/y/z"), Some((1, "/y/z")));
         assert_eq!(meant(Some("B.EXAMPLE"), "/x/y/z"), Some((3, "/z")));
         assert_eq!(meant(Some("b.example"), "/x/z"), Some((2, "/x/z")));
+        assert_eq!(meant(Some("b.example:443"), "/x/z"), Some((2, "/x/z")));
+        assert_eq!(
+            meant(Some("b.example:8443"), "/x/z"),
+            Some((1, "/z")),
+            "that is nobody's, so the path alone decides"
+        );
         assert_eq!(meant(Some("proxy.internal"), "/x/y/z"), Some((3, "/z")));
         assert_eq!(meant(None, "/z"), Some((0, "/z")));
     }

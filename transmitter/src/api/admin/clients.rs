@@ -10,17 +10,18 @@ use serde_json::Value;
 use ssf_common::clock::Timestamp;
 use ssf_common::id::IssuerUrl;
 use ssf_common::jwks::Algorithm;
-use url::Url;
 use utoipa::ToSchema;
 
+use super::method::MethodRequest;
 use super::query::{PageQuery, fit};
 use super::{Admin, ApiError, ApiState, done, reply};
 use crate::admin::{self, ListedClient, NewClient, Page};
+use crate::api::body::json_body;
 use crate::api::error::Problem;
 use crate::api::query::{Named, Params};
-use crate::api::streams::json_body;
-use crate::client::{AuthMethod, Authentication, ClientId, ClientKeys, Profile, PublicKeys, Scope, Scopes};
-use crate::config::{MAX_STREAMS, may_be_called};
+use crate::client::{ClientId, Profile, Scope, Scopes};
+use crate::config::MAX_STREAMS;
+use crate::issuer::Issuer;
 
 /// A client without its credentials.
 #[derive(Serialize, ToSchema)]
@@ -43,7 +44,10 @@ pub(super) struct ClientBody {
     algorithm: Option<Algorithm>,
     /// Whether it operates the whole service.
     operator: bool,
-    /// Whether it can use the token endpoint.
+    /// How it shows who it is, besides static tokens.
+    #[schema(value_type = String)]
+    auth_method: &'static str,
+    /// Whether it has a secret for the token endpoint.
     has_secret: bool,
     /// When it was added.
     created_at: Timestamp,
@@ -73,13 +77,16 @@ pub(super) struct ClientRequest {
     #[serde(default)]
     operator: bool,
     /// How it shows who it is at the token endpoint: `client_secret_basic` (if left out), `client_secret_post`,
-    /// `private_key_jwt`, or `none` where that is allowed.
+    /// `private_key_jwt`, or `none` where that is allowed; or not there at all, but by an outside server's tokens:
+    /// `authorization_server`.
     auth_method: Option<String>,
     /// `private_key_jwt`: its public keys, a JWK set.
     #[schema(value_type = Option<Object>)]
     jwks: Option<Value>,
     /// `private_key_jwt`: where it publishes them.
     jwks_uri: Option<String>,
+    /// `authorization_server`: the issuer of the outside server whose tokens name this client.
+    authorization_server: Option<String>,
     /// Whether it gets a secret for the token endpoint; if left out, unless it gets a token.
     secret: Option<bool>,
     /// Whether it gets a static token.
@@ -127,7 +134,7 @@ pub(super) async fn create(State(state): State<ApiState>, admin: Admin, body: By
     if request.operator && !admin.is_operator {
         return Err(ApiError::Forbidden("only an operator of the service may add another".to_owned()));
     }
-    let new = request.checked(&state, admin.tenant.defaults.max_streams)?;
+    let new = request.checked(&state, admin.issuer(), admin.tenant.defaults.max_streams)?;
     let added = admin::add_client(&state.pool, admin.issuer(), &new, &admin.actor, &state.env).await?;
     let added = added.ok_or_else(|| ApiError::Conflict("there is a client of this name".to_owned()))?;
     let text = |secret: Option<secrecy::SecretString>| secret.map(|secret| secret.expose_secret().to_owned());
@@ -162,7 +169,8 @@ pub(super) async fn read(
     responses(
         (status = 204, description = "It is gone"),
         (status = 403, description = "Only an operator may remove an operator", body = Problem),
-        (status = 404, description = "There is no such client", body = Problem)))]
+        (status = 404, description = "There is no such client", body = Problem),
+        (status = 409, description = "It is the last operator", body = Problem)))]
 pub(super) async fn delete(
     State(state): State<ApiState>,
     admin: Admin,
@@ -174,6 +182,10 @@ pub(super) async fn delete(
     if found.client.is_operator && !admin.is_operator {
         return Err(ApiError::Forbidden("only an operator of the service may remove another".to_owned()));
     }
+    if found.client.is_operator && admin::count_operators(&state.pool).await? < 2 {
+        let text = "this is the last operator; add another first, or remove it on the service's own host";
+        return Err(ApiError::Conflict(text.to_owned()));
+    }
     if !admin::remove_client(&state.pool, admin.issuer(), &client_id, &admin.actor, &state.env).await? {
         return Err(ApiError::NotFound(NO_CLIENT));
     }
@@ -181,7 +193,7 @@ pub(super) async fn delete(
 }
 
 impl ClientRequest {
-    fn checked(self, state: &ApiState, default_streams: u32) -> Result<NewClient, ApiError> {
+    fn checked(self, state: &ApiState, issuer: &Issuer, default_streams: u32) -> Result<NewClient, ApiError> {
         fit("client_id", &self.client_id)?;
         if self.audience.len() > MAX_AUDIENCE {
             return Err(ApiError::Invalid(format!("audience must have at most {MAX_AUDIENCE} entries")));
@@ -189,11 +201,8 @@ impl ClientRequest {
         for audience in &self.audience {
             fit("each entry of audience", audience)?;
         }
-        let unknown = || ApiError::invalid("each of scopes must be ssf.read, ssf.manage, ssf.emit or ssf.admin");
         let scopes: Scopes = match &self.scopes {
-            Some(words) => {
-                words.iter().map(|word| word.parse::<Scope>()).collect::<Result<_, _>>().map_err(|_| unknown())?
-            }
+            Some(words) => scopes_of(words)?,
             None if self.operator => [Scope::Admin].into_iter().collect(),
             None => [Scope::Read, Scope::Manage].into_iter().collect(),
         };
@@ -216,7 +225,13 @@ impl ClientRequest {
         if self.events_supported.iter().flatten().any(|event| !state.events.contains(event)) {
             return Err(ApiError::invalid("each of events_supported must be the URI of a type that can be sent"));
         }
-        let authentication = self.authentication(state)?;
+        let method = MethodRequest {
+            auth_method: self.auth_method.as_deref(),
+            jwks: self.jwks.as_ref(),
+            jwks_uri: self.jwks_uri.as_deref(),
+            authorization_server: self.authorization_server.as_deref(),
+        };
+        let authentication = method.chosen(state, issuer)?;
         let profile = self.profile()?;
         let with_secret = authentication.has_secret() && self.secret.unwrap_or(!self.token);
         if authentication.has_secret() && !with_secret && !self.token {
@@ -244,41 +259,16 @@ impl ClientRequest {
         let profile = self.profile.as_deref().map(str::parse).transpose();
         Ok(profile.map_err(|_| ApiError::invalid("profile must be strict or legacy"))?.unwrap_or_default())
     }
+}
 
-    /// The one method of the token endpoint.
-    fn authentication(&self, state: &ApiState) -> Result<Authentication, ApiError> {
-        let method = self.auth_method.as_deref().unwrap_or_default();
-        let method = if method.is_empty() { Ok(AuthMethod::default()) } else { method.parse() };
-        let method: AuthMethod = method.map_err(|error| ApiError::Invalid(format!("auth_method: {error}")))?;
-        if method != AuthMethod::PrivateKeyJwt && (self.jwks.is_some() || self.jwks_uri.is_some()) {
-            return Err(ApiError::invalid("jwks and jwks_uri are for private_key_jwt only"));
-        }
-        match method {
-            AuthMethod::SecretBasic => Ok(Authentication::SecretBasic),
-            AuthMethod::SecretPost => Ok(Authentication::SecretPost),
-            AuthMethod::None if state.public_clients => Ok(Authentication::Public),
-            AuthMethod::None => {
-                Err(ApiError::invalid("auth_method none is not allowed here (tokens.allow_public_clients)"))
-            }
-            AuthMethod::PrivateKeyJwt => match (&self.jwks, &self.jwks_uri) {
-                (Some(keys), None) => {
-                    let keys = PublicKeys::parse(keys.to_string().as_bytes());
-                    let keys = keys.map_err(|error| ApiError::Invalid(format!("jwks: {error}")))?;
-                    Ok(Authentication::Keys(ClientKeys::Here(keys)))
-                }
-                (None, Some(uri)) => {
-                    let uri: Option<Url> = uri.parse().ok().filter(|uri| may_be_called(uri, state.is_development));
-                    let uri = uri.ok_or_else(|| ApiError::invalid("jwks_uri must be an https URL"))?;
-                    Ok(Authentication::Keys(ClientKeys::At(uri)))
-                }
-                _ => Err(ApiError::invalid("private_key_jwt needs either jwks or jwks_uri")),
-            },
-        }
-    }
+/// Scopes by their words.
+pub(super) fn scopes_of(words: impl AsRef<[String]>) -> Result<Scopes, ApiError> {
+    let scopes: Result<Scopes, _> = words.as_ref().iter().map(|word| word.parse::<Scope>()).collect();
+    scopes.map_err(|_| ApiError::invalid("each of scopes must be ssf.read, ssf.manage, ssf.emit or ssf.admin"))
 }
 
 /// A name that can be a client's.
-fn named(client_id: String) -> Result<ClientId, ApiError> {
+pub(super) fn named(client_id: String) -> Result<ClientId, ApiError> {
     fit("client_id", &client_id).map_err(|_| ApiError::NotFound(NO_CLIENT))?;
     Ok(ClientId(client_id))
 }
@@ -293,10 +283,11 @@ fn shown(listed: ListedClient) -> ClientBody {
         events_supported: listed.client.events_supported,
         algorithm: listed.algorithm,
         operator: listed.client.is_operator,
+        auth_method: listed.auth_method.as_str(),
         has_secret: listed.has_secret,
         created_at: listed.created_at,
     }
 }
 
 const MAX_AUDIENCE: usize = 20;
-const NO_CLIENT: &str = "there is no such client";
+pub(super) const NO_CLIENT: &str = "there is no such client";

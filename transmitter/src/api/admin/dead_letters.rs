@@ -14,9 +14,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::query::{PageQuery, event_type, fit, limit, optional, time, within_reach};
 use super::{Admin, ApiError, ApiState, reply};
 use crate::admin::{self, Batch, DeadLetter, InspectedDeadLetter, Page, Selection, Which};
+use crate::api::body::json_body;
 use crate::api::error::Problem;
 use crate::api::query::{Named, Params};
-use crate::api::streams::json_body;
 use crate::delivery::DeliveryId;
 use crate::stream::StreamKey;
 

@@ -14,10 +14,10 @@ use utoipa::ToSchema;
 use super::query::{PageQuery, fit};
 use super::{Admin, ApiError, ApiState, done, reply};
 use crate::admin::{self, AddIssuerError, Page};
+use crate::api::body::json_body;
 use crate::api::error::Problem;
 use crate::api::query::{Named, Params};
-use crate::api::streams::json_body;
-use crate::config::MAX_STREAMS;
+use crate::config::{MAX_SECONDS, MAX_STREAMS};
 use crate::issuer::{Issuer, IssuerId, OwnDefaults};
 
 /// An issuer. What it does not say is as the service is configured.
@@ -35,7 +35,7 @@ pub(super) struct IssuerBody {
 }
 
 /// What an issuer says of its new streams.
-#[derive(Serialize, Deserialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct IssuerDefaults {
     /// How they are signed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,16 +57,27 @@ pub(super) struct IssuerDefaults {
 
 /// An issuer to be added.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NewIssuer {
     /// Its URL: https, without query and fragment.
     url: IssuerUrl,
-    /// What new streams are like.
-    #[serde(flatten)]
-    defaults: IssuerDefaults,
+    /// How new streams are signed; as the configuration says if left out, and so is the rest.
+    algorithm: Option<Algorithm>,
+    /// Whether they have all subjects or none.
+    default_subjects: Option<DefaultSubjects>,
+    /// Seconds between two verification requests.
+    #[schema(maximum = 2_147_483_647)]
+    min_verification_interval: Option<u32>,
+    /// Seconds without activity before they may be paused; 0 for never.
+    #[schema(maximum = 2_147_483_647)]
+    inactivity_timeout: Option<u32>,
+    /// How many a new receiver may have, at most 10000.
+    #[schema(maximum = 10_000)]
+    max_streams: Option<u32>,
 }
 
 /// A change: what is missing stays, null goes back to the configuration.
-#[derive(Deserialize, ToSchema)]
+#[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IssuerPatch {
     /// How new streams are signed.
@@ -110,12 +121,10 @@ pub(super) async fn list(
     responses((status = 201, description = "It is served", body = IssuerBody), (status = 409, description = "It is served already", body = Problem)))]
 pub(super) async fn create(State(state): State<ApiState>, admin: Admin, body: Bytes) -> Result<Response, ApiError> {
     let admin = admin.operator()?;
-    let NewIssuer { url, defaults } = json_body(&body)?;
+    let new: NewIssuer = json_body(&body)?;
+    let url = new.url.clone();
     fit("url", url.as_str())?;
-    let own = checked(defaults.into())?;
-    if admin::find_issuer(&state.pool, &url).await?.is_some() {
-        return Err(ApiError::Conflict("this issuer is served already".to_owned()));
-    }
+    let own = checked(new.into())?;
     let algorithm = state.tenants.configured().algorithm;
     let added = admin::add_issuer(&state.pool, &url, &own, algorithm, &state.sealing, &admin.actor, &state.env).await?;
     serve_anew(&state).await;
@@ -150,14 +159,16 @@ pub(super) async fn update(
 ) -> Result<Response, ApiError> {
     let admin = admin.operator()?;
     let patch: IssuerPatch = json_body(&body)?;
-    let issuer = find(&state, &issuer_id).await?;
-    let own = checked(patch.applied_to(&issuer.own))?;
-    let issuer = admin::update_issuer(&state.pool, &issuer, &own, &state.sealing, &admin.actor, &state.env).await?;
+    checked(patch.clone().applied_to(&OwnDefaults::default()))?;
+    let id = issuer_id.parse().map_err(|_| ApiError::NotFound(NO_ISSUER))?;
+    let change = |own: &OwnDefaults| patch.applied_to(own);
+    let changed = admin::update_issuer(&state.pool, id, change, &state.sealing, &admin.actor, &state.env).await?;
+    let issuer = changed.ok_or(ApiError::NotFound(NO_ISSUER))?;
     serve_anew(&state).await;
     Ok(reply(StatusCode::OK, &shown(&state, issuer)))
 }
 
-/// Stops serving an issuer: its streams are disabled at once, its history is kept
+/// Stops serving an issuer: its streams are disabled and its clients removed at once, its history is kept
 #[utoipa::path(delete, path = "/issuers/{issuer_id}", tag = "admin: issuers", operation_id = "removeIssuer",
     params(("issuer_id" = IssuerId, Path, description = "Which issuer")),
     security(("bearer" = ["ssf.admin"])),
@@ -181,7 +192,7 @@ pub(super) async fn delete(
 }
 
 /// What a patch says of one member: nothing, or what it becomes; null is the configuration's.
-#[derive(Default)]
+#[derive(Clone, Default)]
 enum Change<T> {
     #[default]
     Stays,
@@ -215,14 +226,14 @@ impl IssuerPatch {
     }
 }
 
-impl From<IssuerDefaults> for OwnDefaults {
-    fn from(defaults: IssuerDefaults) -> Self {
+impl From<NewIssuer> for OwnDefaults {
+    fn from(new: NewIssuer) -> Self {
         Self {
-            algorithm: defaults.algorithm,
-            default_subjects: defaults.default_subjects,
-            min_verification_interval_s: defaults.min_verification_interval,
-            inactivity_timeout_s: defaults.inactivity_timeout,
-            max_streams: defaults.max_streams,
+            algorithm: new.algorithm,
+            default_subjects: new.default_subjects,
+            min_verification_interval_s: new.min_verification_interval,
+            inactivity_timeout_s: new.inactivity_timeout,
+            max_streams: new.max_streams,
         }
     }
 }
@@ -243,6 +254,7 @@ impl From<AddIssuerError> for ApiError {
     fn from(error: AddIssuerError) -> Self {
         match error {
             AddIssuerError::Url(fault) => Self::Invalid(format!("url {fault}")),
+            AddIssuerError::Served => Self::Conflict("this issuer is served already".to_owned()),
             AddIssuerError::Keys(error) => error.into(),
             AddIssuerError::Database(error) => error.into(),
         }
@@ -253,6 +265,14 @@ impl From<AddIssuerError> for ApiError {
 fn checked(own: OwnDefaults) -> Result<OwnDefaults, ApiError> {
     if own.max_streams.is_some_and(|streams| streams > MAX_STREAMS) {
         return Err(ApiError::Invalid(format!("max_streams must be at most {MAX_STREAMS}")));
+    }
+    for (name, seconds) in [
+        ("min_verification_interval", own.min_verification_interval_s),
+        ("inactivity_timeout", own.inactivity_timeout_s),
+    ] {
+        if seconds.is_some_and(|seconds| seconds > MAX_SECONDS) {
+            return Err(ApiError::Invalid(format!("{name} must be at most {MAX_SECONDS}")));
+        }
     }
     Ok(own)
 }

@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 use super::query::fit;
 use super::{Admin, ApiError, ApiState, reply};
 use crate::admin::{AlgorithmChange, EnteredKey, IssuerKeys, KeysError, ListedKey, Page, RetiredKey};
+use crate::api::body::json_body;
 use crate::api::error::Problem;
 use crate::api::query::Named;
-use crate::api::streams::json_body;
 use crate::stream::StreamKey;
 
 /// Which keys are to be followed by new ones.

@@ -5,10 +5,12 @@
 
 mod audit;
 mod clients;
+mod credentials;
 mod dead_letters;
 mod events;
 mod issuers;
 mod keys;
+mod method;
 mod query;
 mod stream_control;
 mod streams;
@@ -40,6 +42,10 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(issuers::read, issuers::update, issuers::delete))
         .routes(routes!(clients::list, clients::create))
         .routes(routes!(clients::read, clients::delete))
+        .routes(routes!(credentials::rotate_secret))
+        .routes(routes!(credentials::set_method))
+        .routes(routes!(credentials::list_tokens, credentials::add_token))
+        .routes(routes!(credentials::revoke_token))
         .routes(routes!(streams::list))
         .routes(routes!(streams::read))
         .routes(routes!(streams::deliveries))

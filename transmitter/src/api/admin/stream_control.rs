@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 
 use super::{Admin, ApiError, ApiState, reply};
 use crate::admin::{self, StreamError};
+use crate::api::body::{json_body, nothing};
 use crate::api::error::Problem;
 use crate::api::query::Named;
-use crate::api::streams::json_body;
 use crate::control::Unsolicited;
 use crate::outbox::EventId;
 use crate::stream::StreamKey;
@@ -84,7 +84,9 @@ pub(super) async fn verify(
     State(state): State<ApiState>,
     admin: Admin,
     Named(stream_id): Named,
+    body: Bytes,
 ) -> Result<Response, ApiError> {
+    nothing(&body)?;
     let key: StreamKey = stream_id.parse().map_err(|_| ApiError::from(StreamError::NotFound))?;
     let done = admin::verify_stream(&state.pool, admin.issuer(), key, &admin.actor, &state.env).await?;
     let event_id = match done {

@@ -1,4 +1,4 @@
-//! How a client shows who it is at the token endpoint: by one method, with a secret or with keys of its own.
+//! How a client shows who it is: by one method, with a secret, with keys of its own, or by the word of an outside server.
 
 pub(crate) mod store;
 
@@ -25,19 +25,25 @@ pub enum AuthMethod {
     PrivateKeyJwt,
     /// `none`: its name alone, for closed test setups.
     None,
+    /// `authorization_server`: not at our token endpoint, but by the tokens of an outside authorization server. The name is
+    /// ours.
+    Outside,
 }
 
 impl AuthMethod {
     /// Every method.
-    pub const ALL: [Self; 4] = [Self::SecretBasic, Self::SecretPost, Self::PrivateKeyJwt, Self::None];
+    pub const ALL: [Self; 5] = [Self::SecretBasic, Self::SecretPost, Self::PrivateKeyJwt, Self::None, Self::Outside];
+    /// Those of the token endpoint.
+    pub const AT_TOKEN_ENDPOINT: [Self; 4] = [Self::SecretBasic, Self::SecretPost, Self::PrivateKeyJwt, Self::None];
 
-    /// The registered name.
+    /// The name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SecretBasic => "client_secret_basic",
             Self::SecretPost => "client_secret_post",
             Self::PrivateKeyJwt => "private_key_jwt",
             Self::None => "none",
+            Self::Outside => "authorization_server",
         }
     }
 }
@@ -50,7 +56,7 @@ impl fmt::Display for AuthMethod {
 
 /// The word is not a method of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("use client_secret_basic, client_secret_post, private_key_jwt or none")]
+#[error("use client_secret_basic, client_secret_post, private_key_jwt, none or authorization_server")]
 pub struct UnknownMethod;
 
 impl FromStr for AuthMethod {
@@ -73,6 +79,8 @@ pub enum Authentication {
     Keys(ClientKeys),
     /// Nothing.
     Public,
+    /// The tokens of the outside authorization server with this issuer.
+    Outside(String),
 }
 
 impl Authentication {
@@ -83,6 +91,16 @@ impl Authentication {
             Self::SecretPost => AuthMethod::SecretPost,
             Self::Keys(_) => AuthMethod::PrivateKeyJwt,
             Self::Public => AuthMethod::None,
+            Self::Outside(_) => AuthMethod::Outside,
+        }
+    }
+
+    /// Where what it is judged by is published: a client's keys, or an outside server.
+    pub fn place(&self) -> Option<&str> {
+        match self {
+            Self::Keys(ClientKeys::At(url)) => Some(url.as_str()),
+            Self::Outside(issuer) => Some(issuer),
+            _ => None,
         }
     }
 

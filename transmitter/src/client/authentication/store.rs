@@ -16,7 +16,7 @@ pub(crate) async fn registered(
 ) -> sqlx::Result<Option<Registered>> {
     let row = sqlx::query!(
         r#"select id as "key: ClientKey", scopes, audience, max_streams, events_supported, is_operator, profile, auth_method,
-                  jwks as "jwks: Value", jwks_uri, secret_digest, previous_secret_digest, previous_secret_until
+                  jwks as "jwks: Value", jwks_uri, authorization_server, secret_digest, previous_secret_digest, previous_secret_until
              from client where issuer_id = $1 and client_id = $2 and removed_at is null"#,
         issuer as _,
         client_id.as_str(),
@@ -37,6 +37,7 @@ pub(crate) async fn registered(
         },
         authentication: match (row.auth_method.as_str(), row.jwks, row.jwks_uri.and_then(|uri| uri.parse().ok())) {
             ("none", ..) => Authentication::Public,
+            ("authorization_server", ..) => Authentication::Outside(row.authorization_server.unwrap_or_default()),
             ("client_secret_post", ..) => Authentication::SecretPost,
             ("private_key_jwt", Some(set), _) => Authentication::Keys(ClientKeys::Here(PublicKeys::stored(set))),
             ("private_key_jwt", None, Some(uri)) => Authentication::Keys(ClientKeys::At(uri)),
@@ -59,18 +60,60 @@ pub(crate) async fn set(
         Authentication::Keys(ClientKeys::At(uri)) => (None, Some(uri.as_str())),
         _ => (None, None),
     };
+    let server = match authentication {
+        Authentication::Outside(issuer) => Some(issuer.as_str()),
+        _ => None,
+    };
     sqlx::query!(
         "update client set auth_method = $2, jwks = $3, jwks_uri = $4, secret_digest = $5, previous_secret_digest = null,
-                previous_secret_until = null
+                previous_secret_until = null, authorization_server = $6
           where id = $1",
         client as _,
         authentication.method().as_str(),
         jwks as _,
         jwks_uri,
         secret.as_ref().map(Digest::as_bytes) as _,
+        server,
     )
     .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// Keeps the digest of a token that was granted to `known`, unless the client was removed or its credential changed since
+/// it was read: `false` then, and nothing is kept.
+pub(crate) async fn grant_token(
+    conn: &mut PgConnection,
+    token: Digest,
+    known: &Registered,
+    scopes: &Scopes,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "with unchanged as (
+             select id from client
+              where id = $2 and removed_at is null and auth_method = $3 and secret_digest is not distinct from $4
+                for share
+         )
+         insert into access_token (digest, client_id, kind, scopes, created_at, expires_at)
+         select $1, id, 'issued', $5, $6, $7 from unchanged",
+        token.as_bytes(),
+        known.client.key as _,
+        known.authentication.method().as_str(),
+        known.secret.as_ref().map(Digest::as_bytes) as _,
+        &scopes.words(),
+        now as _,
+        expires_at as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Holds the client's row, so that no token is granted while its credential changes.
+pub(crate) async fn hold(conn: &mut PgConnection, client: ClientKey) -> sqlx::Result<()> {
+    sqlx::query!("select id from client where id = $1 for update", client as _).fetch_optional(conn).await?;
     Ok(())
 }
 

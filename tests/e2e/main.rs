@@ -40,6 +40,7 @@ mod rollout;
 mod rotation;
 mod rp;
 mod schema;
+mod ssf_emit;
 mod ssrf;
 mod startup;
 mod status_changes;

@@ -165,11 +165,9 @@ fn every_file_says_first_who_it_is() {
 fn a_file_is_short_enough_to_be_read() {
     let long: Vec<String> = sources(&ALL)
         .iter()
-        .map(|source| {
-            (source, source.text.lines().count(), if source.path.starts_with("tests/e2e/") { 600 } else { 400 })
-        })
-        .filter(|(_, lines, limit)| lines > limit)
-        .map(|(source, lines, limit)| format!("{} has {lines} lines of {limit}", source.path))
+        .map(|source| (source, source.text.lines().count()))
+        .filter(|(_, lines)| *lines > 400)
+        .map(|(source, lines)| format!("{} has {lines} lines of 400", source.path))
         .collect();
     assert!(long.is_empty(), "{long:#?}");
 }

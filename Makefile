@@ -27,7 +27,7 @@ build: bootstrap ## The optimised programs, in target/release
 
 bench: bootstrap ## How much it carries on this machine, optimised
 	cargo build --workspace --bins --release
-	target/release/bench
+	target/release/bench all
 
 sqlx: bootstrap ## Renews .sqlx after a change to a query or a migration
 	.ci/sqlx

@@ -28,16 +28,17 @@ pub(crate) async fn measure(seconds: Option<u64>, size: Size) -> anyhow::Result<
     note(&format!("{} decisions wait", size.waiting));
     field.bulk(size.waiting, next).await?;
     next += size.waiting;
-    while outbox(&field).await? > 0 {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    let long = pace(&crowd, time * 2).await;
-    ensure!(field.waiting().await? > size.waiting / 4, "most of the queue was gone before it was measured");
+    field.fanned_out().await?;
+    let long = topped_up(&field, &crowd, time * 2, &mut next).await?;
+    ensure!(field.waiting().await? > size.waiting / 2, "the queue was not kept as long as it was to be");
     let forget = "with gone as (delete from delivery returning id) select count(*) from gone";
     sqlx::query(forget).execute(&field.pool).await?;
+    // or what follows would be measured on what the long queue has left behind
+    tidy(&field).await?;
     let after = short_queue(&field, &crowd, time, &mut next).await?;
     note(&format!("{} settled deliveries in the history", size.history));
     remember(&field, size.history).await?;
+    tidy(&field).await?;
     let old = short_queue(&field, &crowd, time, &mut next).await?;
     field.close().await?;
     let short = f64::midpoint(before, after);
@@ -54,13 +55,24 @@ pub(crate) async fn measure(seconds: Option<u64>, size: Size) -> anyhow::Result<
         .collect())
 }
 
-/// Keeps about a thousand waiting for so long.
+/// Deliveries per second while about a thousand wait.
 async fn short_queue(field: &Field, crowd: &Crowd, time: Duration, next: &mut i64) -> anyhow::Result<f64> {
+    field.bulk(1_000, *next).await?;
+    *next += 1_000;
+    field.fanned_out().await?;
+    topped_up(field, crowd, time, next).await
+}
+
+/// Deliveries per second while as many decisions are recorded and fanned out as are delivered, so that the queue stays as
+/// long as it is.
+async fn topped_up(field: &Field, crowd: &Crowd, time: Duration, next: &mut i64) -> anyhow::Result<f64> {
     let (began, taken) = (Instant::now(), crowd.taken());
+    let mut replaced = taken;
     while began.elapsed() < time {
-        if field.waiting().await? + outbox(field).await? < 1_000 {
-            field.bulk(500, *next).await?;
-            *next += 500;
+        while crowd.taken() >= replaced + AT_ONCE as usize {
+            field.bulk(AT_ONCE.into(), *next).await?;
+            *next += i64::from(AT_ONCE);
+            replaced += AT_ONCE as usize;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -68,17 +80,15 @@ async fn short_queue(field: &Field, crowd: &Crowd, time: Duration, next: &mut i6
     Ok((crowd.taken() - taken) as f64 / began.elapsed().as_secs_f64())
 }
 
-async fn pace(crowd: &Crowd, time: Duration) -> f64 {
-    let (began, taken) = (Instant::now(), crowd.taken());
-    tokio::time::sleep(time).await;
-    #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    let done = (crowd.taken() - taken) as f64;
-    done / began.elapsed().as_secs_f64()
+/// What autovacuum would do within minutes.
+async fn tidy(field: &Field) -> anyhow::Result<()> {
+    for table in ["delivery", "outbox", "event", "delivery_history"] {
+        sqlx::query(sqlx::AssertSqlSafe(format!("vacuum (analyze) {table}"))).execute(&field.pool).await?;
+    }
+    Ok(())
 }
 
-async fn outbox(field: &Field) -> anyhow::Result<i64> {
-    Ok(sqlx::query_scalar("select count(*) from outbox").fetch_one(&field.pool).await?)
-}
+const AT_ONCE: u32 = 500;
 
 /// So many settled deliveries of today.
 async fn remember(field: &Field, count: i64) -> anyhow::Result<()> {
@@ -94,6 +104,5 @@ async fn remember(field: &Field, count: i64) -> anyhow::Result<()> {
         .execute(&field.pool)
         .await?;
     }
-    sqlx::query("analyze delivery_history").execute(&field.pool).await?;
     Ok(())
 }

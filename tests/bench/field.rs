@@ -1,5 +1,7 @@
 //! A field: one transmitter process and as many streams as a scenario wants, without receivers of ours.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 use serde_json::json as object;
@@ -68,6 +70,19 @@ impl Field {
     /// How many deliveries wait.
     pub(crate) async fn waiting(&self) -> anyhow::Result<i64> {
         Ok(sqlx::query_scalar("select count(*) from delivery").fetch_one(&self.pool).await?)
+    }
+
+    /// How many decisions wait for the fan-out.
+    pub(crate) async fn recorded(&self) -> anyhow::Result<i64> {
+        Ok(sqlx::query_scalar("select count(*) from outbox").fetch_one(&self.pool).await?)
+    }
+
+    /// Waits until the fan-out has nothing to do.
+    pub(crate) async fn fanned_out(&self) -> anyhow::Result<()> {
+        while self.recorded().await? > 0 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ok(())
     }
 
     /// Puts `count` decisions about as many users into the outbox, as a bulk job of the IdP would in one transaction.

@@ -19,6 +19,8 @@ pub(crate) async fn measure(seconds: Option<u64>) -> anyhow::Result<Vec<Figure>>
     let before = bare(&field, time).await?;
     let singles = post(&field, time, 1).await?;
     let batches = post(&field, time, 500).await?;
+    // what was accepted is fanned out first, or the limit would be measured beside that
+    field.fanned_out().await?;
     let limit = f64::midpoint(before, bare(&field, time).await?);
     field.close().await?;
     let figure = Figure::new("intake", "single decisions from 32 connections", singles, "1/s").beside(limit);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use ssf_common::clock::Timestamp;
 use ssf_harness::road::Plan;
 
 use crate::crowd::{Crowd, Health};
@@ -37,9 +38,8 @@ pub(crate) async fn measure(seconds: Option<u64>) -> anyhow::Result<Vec<Figure>>
             // the first attempts that fail belong to neither
             decide_for(&field, phase / 4).await?;
             let since = now();
-            decide_for(&field, phase).await?;
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            let samples = field.acknowledged_since(since, &healthy).await?;
+            let expected = decide_for(&field, phase).await? as usize * healthy.len();
+            let samples = all_acknowledged(&field, since, &healthy, expected).await?;
             if is_sick { sick.extend(samples) } else { well.extend(samples) }
         }
         // what piled up drains before the next round
@@ -57,8 +57,27 @@ pub(crate) async fn measure(seconds: Option<u64>) -> anyhow::Result<Vec<Figure>>
     ])
 }
 
-/// Ten decisions a second, one after the other.
-async fn decide_for(field: &Field, time: Duration) -> anyhow::Result<()> {
+/// Every sample of a phase: a stream that is held up must not fall out of the figure because it is.
+async fn all_acknowledged(
+    field: &Field,
+    since: Timestamp,
+    streams: &[String],
+    expected: usize,
+) -> anyhow::Result<Vec<f64>> {
+    let began = Instant::now();
+    loop {
+        let samples = field.acknowledged_since(since, streams).await?;
+        if samples.len() >= expected {
+            return Ok(samples);
+        }
+        let got = samples.len();
+        anyhow::ensure!(began.elapsed() < Duration::from_mins(1), "only {got} of {expected} came to healthy streams");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Ten decisions a second, one after the other; how many that were.
+async fn decide_for(field: &Field, time: Duration) -> anyhow::Result<u32> {
     let began = Instant::now();
     let mut number = 0;
     while began.elapsed() < time {
@@ -67,7 +86,7 @@ async fn decide_for(field: &Field, time: Duration) -> anyhow::Result<()> {
         number += 1;
         tokio::time::sleep((EVERY * number).saturating_sub(began.elapsed())).await;
     }
-    Ok(())
+    Ok(number)
 }
 
 async fn drained(field: &Field) -> anyhow::Result<()> {

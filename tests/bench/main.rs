@@ -1,7 +1,7 @@
 //! `bench`: how fast, beside what bounds it, measured in the same run.
 //!
-//! `cargo run --release --bin bench -- SCENARIO [--json] [--seconds N]`. Every compared pair is measured interleaved in
-//! one run; a figure stands beside its limit and their ratio. Nothing here is a test: the exit code says only whether
+//! `cargo run --release --bin bench -- SCENARIO [--json] [--seconds N]`. A figure and its limit are measured in one
+//! run, in turns where that can be, and stand beside each other with their ratio. Nothing here is a test: the exit code says only whether
 //! the measurement could be made.
 
 mod backlog;
@@ -30,6 +30,7 @@ use crate::figures::Figure;
 #[command(name = "bench", max_term_width = 100)]
 struct Arguments {
     /// What to measure.
+    #[arg(default_value = "all")]
     scenario: Scenario,
     /// One JSON object per line instead of a table.
     #[arg(long)]

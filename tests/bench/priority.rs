@@ -21,31 +21,28 @@ pub(crate) async fn measure(seconds: Option<u64>, bulk: i64) -> anyhow::Result<V
     field.bulk(bulk, 0).await?;
     // the queue is as full as it gets when all of it was fanned out
     let began = Instant::now();
-    while outbox(&field).await? > 0 && began.elapsed() < time {
+    while field.recorded().await? > 0 && began.elapsed() < time {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let waiting = field.waiting().await? + outbox(&field).await?;
+    let waiting = field.waiting().await? + field.recorded().await?;
     note(&format!("{waiting} wait; urgent decisions among them"));
     let mut loaded = urgent(&field, URGENT, time).await?;
-    let left = field.waiting().await? + outbox(&field).await?;
+    let left = field.waiting().await? + field.recorded().await?;
     ensure!(left > 0, "the bulk job was over before the urgent decisions were");
     let (idle_p50, idle_p99) = (percentile(&mut idle, 0.5), percentile(&mut idle, 0.99));
     let (loaded_p50, loaded_p99) = (percentile(&mut loaded, 0.5), percentile(&mut loaded, 0.99));
     field.close().await?;
-    let p99 = Figure::new("priority", "urgent decision→applied p99, bulk draining", loaded_p99, "ms").beside(idle_p99);
+    let p99 =
+        Figure::new("priority", "urgent decision→acknowledged p99, bulk draining", loaded_p99, "ms").beside(idle_p99);
     let is_met = p99.ratio.is_some_and(|ratio| ratio <= 1.5);
     Ok(vec![
-        Figure::new("priority", "urgent decision→applied p50, bulk draining", loaded_p50, "ms").beside(idle_p50),
+        Figure::new("priority", "urgent decision→acknowledged p50, bulk draining", loaded_p50, "ms").beside(idle_p50),
         p99.aiming("≤ 1.5 × empty queue", is_met),
     ])
 }
 
-async fn outbox(field: &Field) -> anyhow::Result<i64> {
-    Ok(sqlx::query_scalar("select count(*) from outbox").fetch_one(&field.pool).await?)
-}
-
-/// So many urgent decisions, each after the one before was applied; milliseconds from decision to applied, by the
-/// receiver's own report.
+/// So many urgent decisions, each after the one before was acknowledged; milliseconds from the decision to the
+/// acknowledgement, which follows the effect, on the transmitter's clock.
 async fn urgent(field: &Field, count: usize, time: Duration) -> anyhow::Result<Vec<f64>> {
     let (since, began) = (now(), Instant::now());
     let mut samples = Vec::new();
@@ -59,7 +56,7 @@ async fn urgent(field: &Field, count: usize, time: Duration) -> anyhow::Result<V
     Ok(samples)
 }
 
-/// Milliseconds from the decision to the acknowledgement, which follows the effect.
+/// Milliseconds from the decision to the acknowledgement.
 async fn acknowledged(field: &Field, event: &str) -> anyhow::Result<f64> {
     let patience = Instant::now();
     loop {

@@ -4,6 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use ssf_common::jwks::Algorithm;
 use ssf_common::protocol::DefaultSubjects;
+use ssf_common::runtime::worker::Worker as _;
 use ssf_harness::idp::{Idp, Party, claims, opaque};
 use ssf_harness::sink::Sink;
 use ssf_transmitter::admin;
@@ -179,6 +180,7 @@ async fn an_issuer_that_another_process_added_is_served_after_a_tick_and_one_tha
     root.transmitter.tenants.refresh().await.unwrap();
     assert_eq!(root.send(Method::GET, document, &[], "").await.status, 404);
     assert_eq!(blue.get(&format!("/ssf/streams?stream_id={stream}"), &rp).await.status, 404);
+    root.transmitter.maintenance.tick().await.unwrap();
     let discarded =
         "select count(*) from delivery_history where outcome = 'discarded' and error_code = 'issuer_removed'";
     assert_eq!(root.count(discarded).await, 1, "what waited is on record");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use ssf_common::runtime::shutdown::Shutdown;
+use ssf_common::runtime::worker::Worker as _;
 use ssf_harness::idp::{Idp, Party, Reply, claims};
 
 /// One receiver that polls.
@@ -234,6 +235,7 @@ async fn what_waits_for_a_removed_client_is_recorded_as_discarded() {
         .unwrap(),
         "only once"
     );
+    idp.transmitter.maintenance.tick().await.unwrap();
     assert_eq!(idp.count("select count(*) from delivery").await, 0);
     let discarded =
         "select count(*) from delivery_history where outcome = 'discarded' and error_code = 'client_removed'";

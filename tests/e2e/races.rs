@@ -208,3 +208,27 @@ async fn a_token_that_is_asked_for_while_its_secret_ends_is_not_granted() {
     assert_eq!((reply.status, reply.text("error")), (401, "invalid_client"));
     assert_eq!(idp.count("select count(*) from access_token where kind = 'issued'").await, 0);
 }
+
+#[tokio::test]
+async fn the_history_gets_its_next_days_later_while_somebody_reads_it_and_nobody_waits_for_that() {
+    let idp = Idp::start().await;
+    let (rp, producer) = (idp.add_receiver("rp").await, idp.add_producer().await);
+    let stream = idp.poll_stream(&rp, &["session-revoked"]).await;
+    let partitions = "select count(*) from pg_inherits where inhparent = 'event'::regclass";
+    let before = idp.count(partitions).await;
+    idp.revoke(&producer, "old").await;
+    idp.fan_out().await;
+    idp.advance(Duration::from_hours(24 * 8));
+    // a dump of the whole database holds such a lock for as long as it takes
+    let reading = held(&idp, "select 1 from event limit 1").await;
+    idp.transmitter.maintenance.tick().await.unwrap();
+    assert_eq!(idp.count(partitions).await, before, "it was not waited for");
+    let expired = "select count(*) from dead_letter where error_code = 'expired'";
+    assert_eq!(idp.count(expired).await, 1, "and the rest of the upkeep was done");
+    idp.revoke(&producer, "new").await;
+    idp.fan_out().await;
+    assert_eq!(idp.poll(&rp, &stream, &json!({})).await.body["sets"].as_object().unwrap().len(), 1);
+    reading.commit().await.unwrap();
+    idp.transmitter.maintenance.tick().await.unwrap();
+    assert!(idp.count(partitions).await > before);
+}

@@ -9,7 +9,7 @@ use crate::upstream::call::Call;
 use crate::upstream::client::CallError;
 use crate::upstream::discover::DiscoveryError;
 use crate::upstream::token::TokenError;
-use crate::upstream::{Answer, EndpointError, FetchError, LinkError};
+use crate::upstream::{Answer, EndpointError, FetchError, KeysError, LinkError};
 
 /// There is nothing to go on with.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +86,7 @@ impl Fault {
             Self::Call(CallError::Endpoint(EndpointError { member: "delivery.endpoint_url" })) => {
                 Some("SSF 1.0 §6.1.2")
             }
+            Self::Keys(LinkError::Keys(KeysError::NotAKeySet(_))) => Some("RFC 7517 §5"),
             Self::Call(CallError::Endpoint(_)) | Self::Keys(LinkError::Endpoint(_)) => Some(METADATA),
             Self::Unusable => Some("SSF 1.0 §8.1.1"),
             _ => None,

@@ -104,6 +104,11 @@ impl Peer {
         Ok(call.map_err(crate::upstream::client::CallError::from)?)
     }
 
+    /// Whether SETs may be asked for at this URL.
+    pub fn may_poll(&self, endpoint: &str) -> bool {
+        crate::upstream::endpoint(endpoint, "endpoint_url", self.settings.is_development()).is_ok()
+    }
+
     /// Makes one exchange, after the one for a token if there is none yet. An answer that says no is a fault.
     pub async fn ask(&self, call: &Call) -> Result<Answer, Fault> {
         let answer = self.client.once(call).await?;

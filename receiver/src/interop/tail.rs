@@ -104,6 +104,12 @@ impl Watch {
         true
     }
 
+    /// What came to the push endpoint, to be shown, and not counted.
+    pub(super) fn show_uncounted(&self, seen: &Seen) {
+        self.is_breach.fetch_or(matches!(seen, Seen::Refused { .. }), Ordering::SeqCst);
+        self.screen.set(seen);
+    }
+
     /// Findings to be shown.
     pub(super) fn find(&self, findings: &Findings) {
         findings.iter().for_each(|finding| self.screen.finding(finding));

@@ -14,6 +14,7 @@ use super::tail::Watch;
 use super::{Fault, Findings};
 use crate::upstream::Answer;
 use crate::upstream::client::CallError;
+use crate::upstream::token::TokenError;
 
 /// How a stream is polled.
 #[derive(Clone, Debug)]
@@ -80,7 +81,7 @@ impl PollManner {
         let call = peer.poll(endpoint, asked, self.timeout)?;
         let answer = match peer.client.answered(&call).await {
             Ok(answer) => answer,
-            Err(error @ CallError::Fetch { .. }) => {
+            Err(error) if is_passing(&error) => {
                 return Ok(Polled::Trouble { text: format!("{}; trying again", chain(&error)), wait: None });
             }
             Err(error) => return Err(error.into()),
@@ -134,6 +135,15 @@ impl PollManner {
             Polled::Trouble { text, .. } => watch.screen.note(&format!("the last SETs are not acknowledged: {text}")),
         }
         Ok(())
+    }
+}
+
+/// Whether it may go better in a while: nobody answered, or the token endpoint is not itself.
+fn is_passing(error: &CallError) -> bool {
+    match error {
+        CallError::Fetch { .. } | CallError::Token { source: TokenError::Fetch(_), .. } => true,
+        CallError::Token { source: TokenError::Refused { status, .. }, .. } => status.is_server_error(),
+        _ => false,
     }
 }
 

@@ -41,10 +41,9 @@ struct Door {
 pub(super) async fn serve(door: PushDoor, watch: Arc<Watch>) {
     let PushDoor { listener, path, authorization } = door;
     let authorization = authorization.map(|header| Digest::of(header.expose_secret().as_bytes()));
-    let limit = watch.peer.max_set_bytes.saturating_add(STILL_READ);
     let router =
         Router::new().route(&path, post(receive)).with_state(Door { watch: Arc::clone(&watch), authorization });
-    if let Err(error) = runtime_http::serve(listener, with_hygiene(router, limit), &watch.shutdown).await {
+    if let Err(error) = runtime_http::serve(listener, with_hygiene(router, NO_LIMIT), &watch.shutdown).await {
         watch.screen.note(&format!("the push endpoint has ended: {error}"));
         watch.shutdown.begin();
     }
@@ -54,7 +53,7 @@ pub(super) async fn serve(door: PushDoor, watch: Arc<Watch>) {
 async fn receive(State(door): State<Door>, request: Request) -> Response {
     let trace = Arc::clone(&door.watch.peer.trace);
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, usize::MAX).await.ok();
+    let body = to_bytes(body, door.watch.peer.max_set_bytes.saturating_add(STILL_READ)).await.ok();
     let shown = body.as_deref().unwrap_or_default();
     trace.incoming(&format!("{} {}", parts.method, parts.uri), &parts.headers, shown);
     let (parts, answer) = door.answer(&parts.headers, body.as_deref()).await.into_parts();
@@ -72,7 +71,11 @@ impl Door {
             return error_reply(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", text);
         }
         if !self.is_authorized(headers) {
-            return self.refuse(Refusal::WrongAuthorization);
+            let refusal = Refusal::WrongAuthorization;
+            let answer = refused_as(&refusal, StatusCode::BAD_REQUEST);
+            // it may be a stranger's, so it is none of the SETs that were asked for
+            self.watch.show_uncounted(&Seen::Refused { jti: None, refusal });
+            return answer;
         }
         let longest = self.watch.peer.max_set_bytes;
         let Some(body) = body.filter(|body| body.len() <= longest) else {
@@ -116,6 +119,8 @@ impl Door {
     }
 }
 
+/// A push is read by its own limit.
+const NO_LIMIT: usize = usize::MAX;
 /// What is read beyond the longest SET and thrown away: an answer before the end of a request is easily lost with the
 /// connection.
 const STILL_READ: usize = 256 * 1024;

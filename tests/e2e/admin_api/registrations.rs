@@ -75,7 +75,7 @@ async fn a_client_that_cannot_be_is_refused_with_the_member_named() {
         (json!({"client_id": "x", "audience": ["a"], "max_streams": 10_001}), "max_streams"),
         (json!({"client_id": "x", "audience": ["a"], "events_supported": ["urn:mine"]}), "events_supported"),
         (json!({"client_id": "x", "audience": ["a"], "secret": false}), "secret"),
-        (json!({"client_id": "x", "audience": ["a"], "scope": ["ssf.read"]}), "as specified"),
+        (json!({"client_id": "x", "audience": ["a"], "scope": ["ssf.read"]}), "not known here: scope"),
     ] {
         let reply = ask(&idp, Method::POST, "/clients", &admin, &body).await;
         assert_eq!(reply.status, 400, "{body}: {}", reply.body);
@@ -122,7 +122,7 @@ async fn issuers_are_added_changed_and_removed_by_operators_and_served_at_once()
         (json!({"url": ""}), "url"),
         (json!({"url": "https://idp.example/?x=1"}), "url"),
         (json!({"url": "https://idp.example", "max_streams": 20_000}), "max_streams"),
-        (json!({"url": "https://idp.example", "algorithm": "HS256"}), "as specified"),
+        (json!({"url": "https://idp.example", "algorithm": "HS256"}), "member algorithm"),
         (json!({}), "url"),
     ] {
         let reply = ask(&idp, Method::POST, "/issuers", &operator, &body).await;

@@ -240,3 +240,24 @@ async fn a_poll_stream_s_refusals_are_dead_letters_that_come_again_in_a_poll() {
     let claims = |set: &Value| ssf_harness::idp::claims(set.as_str().unwrap());
     assert_eq!(claims(&again["sets"][jti.as_str()]), claims(set));
 }
+
+#[tokio::test]
+async fn old_news_of_the_stream_itself_is_not_sent_again() {
+    // SSF 1.0 §8.1.5: the last status that a receiver hears of is the true one
+    let scene = Scene::start().await;
+    scene.sink.next([Answer::refusal("invalid_request")]);
+    let at = format!("/admin/v1/streams/{}/status", scene.stream);
+    for status in ["paused", "enabled"] {
+        let reply = scene.idp.call(Method::PUT, &at, &scene.operator.token, Some(&json!({"status": status}))).await;
+        assert_eq!(reply.status, 200);
+        scene.idp.drain().await;
+    }
+    let [dead] = scene.list("").await.try_into().unwrap();
+    let alone = scene.ask(&format!("/{}/replay", dead["jti"].as_str().unwrap()), &json!({})).await;
+    assert_eq!((alone.status, alone.text("error")), (409, "conflict"));
+    assert!(alone.text("error_description").contains("old news"), "{}", alone.body);
+    let all = scene.ask("/replay", &json!({"stream_id": scene.stream})).await;
+    assert_eq!((all.status, &all.body), (200, &json!({"done": 0, "left": 1})));
+    scene.idp.drain().await;
+    assert_eq!(scene.sink.requests().len(), 2, "paused, which it refused, and enabled");
+}

@@ -34,7 +34,7 @@ const fn door(verb: &'static str, path: &'static str, by: Who, body: Body) -> Do
     Door { verb, path, by, body }
 }
 
-/// Everything that reads a body. `{poll}`, `{push}`, `{event}` and `{issuer}` stand for ids.
+/// Everything that reads a body. `{poll}`, `{push}`, `{event}`, `{issuer}` and `{client}` stand for ids.
 pub(super) const DOORS: [Door; 26] = [
     door("POST", "/ssf/streams", Who::Receiver, Body::Json(create)),
     door("PATCH", "/ssf/streams", Who::Receiver, Body::Json(patch)),
@@ -50,24 +50,24 @@ pub(super) const DOORS: [Door; 26] = [
     door("POST", "/events", Who::Producer, Body::Lines(lines)),
     door("POST", "/oauth2/token", Who::Nobody, Body::Form(grant)),
     door("POST", "/admin/v1/clients", Who::Operator, Body::Json(client)),
-    door("POST", "/admin/v1/clients/poster/secret", Who::Operator, Body::Json(|_| json!({"overlap": 86_400}))),
+    door("POST", "/admin/v1/clients/{client}/secret", Who::Operator, Body::Json(|_| json!({"overlap": 86_400}))),
     door(
         "PUT",
-        "/admin/v1/clients/poster/method",
+        "/admin/v1/clients/{client}/method",
         Who::Operator,
         Body::Json(|_| json!({"auth_method": "client_secret_post"})),
     ),
     door(
         "POST",
-        "/admin/v1/clients/poster/tokens",
+        "/admin/v1/clients/{client}/tokens",
         Who::Operator,
         Body::Json(|_| json!({"label": "blue", "scopes": ["ssf.read"]})),
     ),
-    door("POST", "/admin/v1/streams/{push}/verify", Who::Operator, Body::Json(|_| json!({}))),
     door("POST", "/admin/v1/issuers", Who::Operator, Body::Json(issuer)),
     door("PATCH", "/admin/v1/issuers/{issuer}", Who::Operator, Body::Json(issuer_patch)),
     door("POST", "/admin/v1/keys/rotate", Who::Operator, Body::Json(|_| json!({"algorithm": "ES256", "now": false}))),
     door("PUT", "/admin/v1/streams/{push}/status", Who::Operator, Body::Json(operated)),
+    door("POST", "/admin/v1/streams/{push}/verify", Who::Operator, Body::Json(|_| json!({}))),
     door("PUT", "/admin/v1/streams/{push}/algorithm", Who::Operator, Body::Json(|_| json!({"algorithm": "ES256"}))),
     door("POST", "/admin/v1/dead-letters/replay", Who::Operator, Body::Json(replay)),
     door("POST", "/admin/v1/dead-letters/discard", Who::Operator, Body::Json(discard)),

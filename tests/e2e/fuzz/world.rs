@@ -70,6 +70,7 @@ impl World {
             .replace("{push}", &self.push)
             .replace("{event}", &self.event)
             .replace("{issuer}", &self.idp.row.id.to_string())
+            .replace("{client}", &self.pair.client_id)
     }
 
     /// Knocks at a door with this body and these headers; the answer must be without a fault.

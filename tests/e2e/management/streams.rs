@@ -62,7 +62,7 @@ async fn what_cannot_be_a_stream_is_refused_with_the_member_named() {
         (json!({"aud": "https://other.example"}), "aud"),
         (json!({"description": "a\0b"}), "description"),
         (json!({"events_requested": ["urn:a\0b"]}), "events_requested"),
-        (json!({"events_requested": "session-revoked"}), "the body's members"),
+        (json!({"events_requested": "session-revoked"}), "the member events_requested"),
     ];
     for (body, start) in refused {
         let reply = idp.post("/ssf/streams", &rp, &body).await;

@@ -13,6 +13,7 @@ use ssf_common::clock::ManualClock;
 use ssf_common::event::StreamStatus;
 use ssf_common::random::SystemRandom;
 use ssf_common::runtime::Env;
+use ssf_common::runtime::worker::Worker as _;
 use ssf_harness::idp::{Idp, Party, Reply, claims};
 use ssf_harness::sink::Sink;
 use ssf_transmitter::admin::{self, StreamError};
@@ -145,10 +146,10 @@ async fn a_status_that_cannot_be_set_is_refused_with_its_member_named() {
     for (body, status, start) in [
         (of(json!("Enabled"), Value::Null), 400, "status must be enabled, paused or disabled"),
         (of(json!("stopped\0"), Value::Null), 400, "status must be"),
-        (of(json!(1), Value::Null), 400, "the body's members"),
+        (of(json!(1), Value::Null), 400, "the member status"),
         (of(json!("paused"), json!("x".repeat(1_001))), 400, "reason is longer"),
         (of(json!("paused"), json!("a\0b")), 400, "reason is longer than 1000 characters or has a NUL"),
-        (of(json!("paused"), json!({})), 400, "the body's members"),
+        (of(json!("paused"), json!({})), 400, "the member reason"),
         (json!({"status": "paused"}), 400, "the body lacks a member"),
         (json!({"stream_id": scene.stream}), 400, "the body lacks a member"),
         (json!([]), 400, "the body must be a JSON object"),
@@ -188,5 +189,6 @@ async fn an_operator_leaves_an_audit_entry_and_reaches_only_living_streams_of_th
     assert!(matches!(set(&scene.stream, Some("a\0")).await, Err(StreamError::Reason)));
     assert!(admin::remove_client(pool, issuer, &"rp".into(), &Actor::Service, &env).await.unwrap());
     assert!(matches!(set(&scene.stream, None).await, Err(StreamError::NotFound)), "its receiver is gone");
+    scene.idp.transmitter.maintenance.tick().await.unwrap();
     assert_eq!(scene.idp.count("select count(*) from delivery").await, 0, "with all that waited for it");
 }

@@ -138,7 +138,8 @@ pub async fn add_client(
     Ok(Some(Credentials { secret: secret.map(Into::into), token: token.map(Into::into) }))
 }
 
-/// Removes a client: its tokens end and its streams are disabled at once; what waited on them is recorded as discarded.
+/// Removes a client: its tokens end and its streams are disabled at once; what waited on them the upkeep records as
+/// discarded, in steps, for it may be much.
 /// `false` if there is none of this name.
 pub async fn remove_client(
     pool: &PgPool,
@@ -149,9 +150,8 @@ pub async fn remove_client(
 ) -> sqlx::Result<bool> {
     let now = env.now();
     let mut tx = pool.begin().await?;
-    let Some(client) = store::remove(&mut tx, issuer.id, client_id, now).await? else { return Ok(false) };
-    for stream in crate::stream::store::all_of_client(&mut tx, client).await? {
-        crate::stream::store::discard(&mut tx, stream.key, "client_removed", now).await?;
+    if store::remove(&mut tx, issuer.id, client_id, now).await?.is_none() {
+        return Ok(false);
     }
     let deed = Deed { actor, action: "client.removed", target: client_id.to_string(), details: json!({}) };
     audit::record(&mut tx, issuer.id, &deed, now).await?;

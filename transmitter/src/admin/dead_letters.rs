@@ -141,7 +141,7 @@ pub struct Failure {
 pub struct Batch {
     /// How many were sent again or discarded.
     pub done: usize,
-    /// How many were not: their stream is disabled, or somebody else was faster.
+    /// How many were not: their stream is disabled, they are old news of the stream itself, or somebody else was faster.
     pub left: usize,
     /// Where the next batch begins; absent when everything that fits was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -186,8 +186,8 @@ pub async fn inspect_dead_letter(
 }
 
 /// Sends them again: the same SETs, with their `jti`, `iat` and `txn`. They wait in their old places among what their
-/// subjects have waiting, and have the whole retention before them. Those of disabled streams stay dead letters; those of
-/// paused streams wait for the stream.
+/// subjects have waiting, and have the whole retention before them. Those of disabled streams stay dead letters, and so do
+/// verification and stream-updated events, which are old news; those of paused streams wait for the stream.
 pub async fn replay_dead_letters(
     pool: &PgPool,
     issuer: &Issuer,

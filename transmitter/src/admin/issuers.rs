@@ -61,6 +61,8 @@ pub async fn update_issuer(
 ) -> Result<Option<Issuer>, AddIssuerError> {
     let now = env.now();
     let mut tx = pool.begin().await?;
+    // keys first, as whoever creates a stream does
+    crate::keys::store::lock(&mut tx, issuer).await?;
     // held, so that of two changes none is lost
     let Some(mut issuer) = store::hold(&mut tx, issuer).await? else { return Ok(None) };
     let own = change(&issuer.own);
@@ -116,8 +118,8 @@ pub async fn add_issuer(
     Ok(issuer)
 }
 
-/// Stops serving an issuer: its clients are removed and their tokens end, its streams are disabled, what waited on them is
-/// recorded as discarded. Its rows stay, and whoever adds it again gets none of that back.
+/// Stops serving an issuer: its clients are removed and their tokens end, its streams are disabled; what waited on them the
+/// upkeep records as discarded. Its rows stay, and whoever adds it again gets none of that back.
 pub async fn remove_issuer(pool: &PgPool, issuer: &Issuer, actor: &Actor, env: &Env) -> sqlx::Result<()> {
     let now = env.now();
     let mut tx = pool.begin().await?;
@@ -126,9 +128,6 @@ pub async fn remove_issuer(pool: &PgPool, issuer: &Issuer, actor: &Actor, env: &
     store::remove(&mut tx, issuer.id, now).await?;
     crate::client::store::remove_all(&mut tx, issuer.id, now).await?;
     crate::stream::store::disable_all(&mut tx, issuer.id, "the issuer was removed", now).await?;
-    for stream in crate::stream::store::all_of_issuer(&mut tx, issuer.id).await? {
-        crate::stream::store::discard(&mut tx, stream.key, "issuer_removed", now).await?;
-    }
     let deed =
         Deed { actor, action: "issuer.removed", target: issuer.id.to_string(), details: json!({"url": issuer.url}) };
     audit::record(&mut tx, issuer.id, &deed, now).await?;

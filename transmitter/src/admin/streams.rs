@@ -79,17 +79,21 @@ pub struct StreamHealth {
     /// Push: the last acknowledgement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_success_at: Option<Timestamp>,
+    /// Push: the last acknowledgement that came with another status than 202 (RFC 8935 §2.2): the receiver works, and should
+    /// be mended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_odd_success_at: Option<Timestamp>,
     /// Push: the last failure that was not one SET's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure_at: Option<Timestamp>,
     /// Push: what the receiver answered last, while it fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// SETs given up.
+    /// SETs given up; 10000 means that many or more.
     pub dead_letters: i64,
 }
 
-/// What waits on a stream.
+/// What waits on a stream. 10000 in a lane means that many or more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Waiting {
     /// In all lanes.
@@ -100,7 +104,7 @@ pub struct Waiting {
     pub prompt: i64,
     /// In the lane of backfills.
     pub bulk: i64,
-    /// The decision behind the oldest.
+    /// The decision behind the first of a lane, the oldest of these.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_decision: Option<Timestamp>,
     /// How long ago that was, in milliseconds.
@@ -243,6 +247,7 @@ fn listed(row: Row, now: Timestamp) -> ListedStream {
             },
             breaker: Breaker { state, failures: row.failures, retry_at: row.retry_at },
             last_success_at: row.last_success_at,
+            last_odd_success_at: row.odd_success_at,
             last_failure_at: row.last_failure_at,
             last_error: row.trouble,
             dead_letters: row.dead_letters,

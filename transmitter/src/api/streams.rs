@@ -26,6 +26,7 @@ use super::body::json_body;
 use super::error::{ApiError, Problem};
 use crate::audit::{self, Actor, Deed};
 use crate::client::{Client, Scope};
+use crate::control;
 use crate::delivery::authorization_place;
 use crate::stream::store::Added;
 use crate::stream::subjects::store::list::set_default;
@@ -169,7 +170,7 @@ pub(super) async fn delete(State(state): State<ApiState>, caller: Caller, which:
     let mut tx = state.pool.begin().await?;
     let stream = own(&state, &mut tx, &which.required()?, &client).await?;
     let now = state.env.now();
-    store::delete(&mut tx, stream.key, now).await?;
+    control::remove(&mut tx, stream.key, now).await?;
     note(&mut tx, &client, stream.key, "stream.deleted", json!({}), now).await?;
     tx.commit().await?;
     tracing::info!(stream.id = %stream.key, client.id = %client.client_id, "a stream was deleted by its receiver");

@@ -242,16 +242,19 @@ impl Transmitter {
             ("ssf_issuer".to_owned(), self.bells.rotator.clone()),
             ("ssf_outbox".to_owned(), self.bells.fan_out.clone()),
             ("ssf_delivery".to_owned(), self.bells.push.clone()),
-            ("ssf_delivery".to_owned(), elsewhere.clone()),
+            ("ssf_poll".to_owned(), elsewhere.clone()),
         ];
         shutdown.spawn("notifications", listen(self.state.pool.clone(), channels, shutdown.clone(), random()));
         let (polls, soft) = (self.bells.polls.clone(), shutdown.soft().clone());
         shutdown.spawn("long polls", async move {
             loop {
+                // before the bells are rung, so that nothing that comes meanwhile is missed
+                let rung = elsewhere.register();
+                polls.ring_all();
                 tokio::select! {
                     () = soft.cancelled() => return,
-                    () = elsewhere.register() => polls.ring_all(),
-                    () = tokio::time::sleep(SAFETY_NET) => polls.ring_all(),
+                    () = rung => {}
+                    () = tokio::time::sleep(POLLS_ANEW) => {}
                 }
             }
         });
@@ -355,6 +358,8 @@ async fn name_event_types(conn: &mut sqlx::PgConnection, vocabulary: &Vocabulary
 
 /// How late a lost notification is noticed.
 const SAFETY_NET: Duration = Duration::from_secs(1);
+/// Long polls look for themselves so often: each look is a query, and there may be thousands.
+const POLLS_ANEW: Duration = Duration::from_secs(5);
 /// How late a lost notification about an issuer or a key is noticed.
 const TENANTS_ANEW: Duration = Duration::from_secs(5);
 /// How late an idle stream is paused, and a heartbeat sent.

@@ -128,7 +128,7 @@ async fn work(
         Command::Replay { jtis, choice, json } => {
             let which = choice.which(jtis, settings)?;
             let done = replay(database, &issuer, &which, env).await?;
-            report(&done, &which, json, "sent again", "their stream is disabled, or they are dead letters no more")
+            report(&done, &which, json, "sent again", REASONS_LEFT)
         }
         Command::Discard { jtis, choice, reason, json } => {
             let reason = reason.trim();
@@ -254,5 +254,7 @@ fn as_json<T: serde::Serialize>(value: &T) -> anyhow::Result<String> {
     Ok(serde_json::to_string(value)?)
 }
 
+const REASONS_LEFT: &str =
+    "their stream is disabled, they are old news of the stream itself, or they are dead letters no more";
 /// One transaction holds up the fan-out for as long as it takes.
 const AT_ONCE: u16 = 500;

@@ -45,6 +45,9 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
             tracing::warn!(issuer = %other.url, "issuer.url is for development, so the receivers of this issuer may name push endpoints anywhere, this network included; serve it by a process of its own");
         }
     }
+    if settings.is_development() && !settings.serves_tls() {
+        tracing::warn!(issuer = %settings.issuer.url, "plain http: for development only, nothing on the way is protected, and receivers may be anywhere");
+    }
     warn_of_other_port(&settings);
     transmitter.spawn_workers(&shutdown);
     let address = listener.local_addr().context("the listener has no address")?;

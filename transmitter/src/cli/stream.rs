@@ -139,6 +139,7 @@ async fn list(issuer: &Issuer, database: &Database, as_json: bool, env: &Env) ->
                 "created_at": stream.created_at, "waiting": health.waiting.total,
                 "oldest_decision": health.waiting.oldest_decision, "failures": health.breaker.failures,
                 "trouble": health.last_error, "last_success_at": health.last_success_at,
+                "last_odd_success_at": health.last_odd_success_at,
                 "dead_letters": health.dead_letters, "default_subjects": stream.default_subjects,
                 "subjects": stream.subjects, "subjects_excluded": stream.subjects_excluded,
                 "algorithm": stream.algorithm, "algorithm_wanted": stream.algorithm_wanted,
@@ -152,10 +153,12 @@ async fn list(issuer: &Issuer, database: &Database, as_json: bool, env: &Env) ->
         let trouble = health.last_error.as_ref();
         let trouble =
             trouble.map_or(String::new(), |trouble| format!("  TROUBLE: {trouble}, {} times", health.breaker.failures));
+        let is_odd = health.last_odd_success_at.is_some() && health.last_odd_success_at >= health.last_success_at;
+        let odd = if is_odd { "  answers 200 or 204 where RFC 8935 asks for 202" } else { "" };
         let reason = stream.reason.as_deref().filter(|_| stream.status != StreamStatus::Enabled);
         let reason = reason.map_or(String::new(), |reason| format!("  ({})", printable(reason)));
         format!(
-            "{}  {client:<20} {:<8}{reason} {method:<4} {}{wanted}  waiting {}{oldest}  dead letters {}  {}{trouble}",
+            "{}  {client:<20} {:<8}{reason} {method:<4} {}{wanted}  waiting {}{oldest}  dead letters {}  {}{trouble}{odd}",
             stream.stream_id,
             stream.status.as_str(),
             stream.algorithm,

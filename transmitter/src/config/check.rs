@@ -56,6 +56,13 @@ impl Settings {
         if self.push.lease.duration() <= self.push.timeout.duration() {
             return wrong("push.lease", "must be longer than push.timeout, or a SET could be sent twice at once");
         }
+        let inactivity = self.streams.inactivity_timeout.duration();
+        if !inactivity.is_zero() && inactivity <= self.poll.wait.duration() {
+            return wrong(
+                "streams.inactivity_timeout",
+                "must be 0s for never, or longer than poll.wait: whoever waits in a long poll is not inactive",
+            );
+        }
         if self.poll.max_events == 0 {
             return wrong("poll.max_events", "must be at least 1");
         }

@@ -7,6 +7,7 @@
 mod events;
 mod heartbeat;
 mod inactivity;
+mod removal;
 mod status;
 mod store;
 
@@ -14,5 +15,6 @@ pub use events::{is_fit_reason, is_fit_state, verification};
 pub(crate) use heartbeat::verify_unsolicited;
 pub use heartbeat::{Heartbeat, Unsolicited};
 pub use inactivity::Inactivity;
+pub(crate) use removal::remove;
 pub(crate) use status::change;
 pub use status::{ChangedBy, StatusChange};

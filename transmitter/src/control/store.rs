@@ -5,6 +5,7 @@ use ssf_common::clock::Timestamp;
 use ssf_common::event::StreamStatus;
 
 use crate::delivery::DeliveryId;
+use crate::delivery::store::fan_out::{self, Rings};
 use crate::issuer::IssuerId;
 use crate::outbox::{EventId, NewEvent};
 use crate::stream::StreamKey;
@@ -83,8 +84,7 @@ pub(super) async fn announce(
 
 /// Rings the push workers and long polls of every process at commit.
 pub(super) async fn ring(conn: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!("select pg_notify('ssf_delivery', '')").execute(conn).await?;
-    Ok(())
+    fan_out::ring(conn, Rings { push: true, polls: true }).await
 }
 
 /// A stream and whose it is.

@@ -10,7 +10,8 @@ use ssf_common::protocol::DeliveryMethod;
 use ssf_common::runtime::Env;
 use ssf_common::runtime::worker::{Wake, Worker};
 
-use super::store::fan_out::{self as store, Planned, Recorded};
+use super::portion::portion;
+use super::store::fan_out::{self as store, Planned, Recorded, Rings};
 use super::{Bell, DeliveryId};
 use crate::outbox::Lane;
 use crate::stream::StreamKey;
@@ -92,20 +93,32 @@ impl FanOut {
         Ok(())
     }
 
-    fn ring(&self, deliveries: &[Planned], streams: &[Subscription]) {
-        let methods: HashMap<StreamKey, DeliveryMethod> =
-            streams.iter().map(|stream| (stream.key, stream.method)).collect();
-        let mut rung: Vec<StreamKey> = deliveries.iter().map(|delivery| delivery.stream).collect();
-        rung.sort_unstable();
-        rung.dedup();
-        for stream in &rung {
-            if methods.get(stream) == Some(&DeliveryMethod::Poll) {
-                self.polls.ring(*stream);
-            }
+    fn ring(&self, rung: &Rung) {
+        for stream in &rung.polls {
+            self.polls.ring(*stream);
         }
-        if rung.iter().any(|stream| methods.get(stream) == Some(&DeliveryMethod::Push)) {
+        if rung.push {
             self.push.wake();
         }
+    }
+}
+
+/// For whom something arrived.
+struct Rung {
+    push: bool,
+    polls: Vec<StreamKey>,
+}
+
+impl Rung {
+    fn of(deliveries: &[Planned], streams: &[Subscription]) -> Self {
+        let methods: HashMap<StreamKey, DeliveryMethod> =
+            streams.iter().map(|stream| (stream.key, stream.method)).collect();
+        let mut all: Vec<StreamKey> = deliveries.iter().map(|delivery| delivery.stream).collect();
+        all.sort_unstable();
+        all.dedup();
+        let (polls, pushed): (Vec<StreamKey>, Vec<StreamKey>) =
+            all.into_iter().partition(|stream| methods.get(stream) == Some(&DeliveryMethod::Poll));
+        Self { push: !pushed.is_empty(), polls }
     }
 }
 
@@ -115,7 +128,7 @@ impl Worker for FanOut {
 
     async fn tick(&self) -> Result<usize, sqlx::Error> {
         let mut tx = self.pool.begin().await?;
-        let recorded = store::take(&mut tx, BATCH).await?;
+        let mut recorded = store::take(&mut tx, BATCH).await?;
         if recorded.is_empty() {
             return Ok(0);
         }
@@ -124,28 +137,45 @@ impl Worker for FanOut {
         issuers.dedup();
         let streams = subscriptions(&mut tx, &issuers).await?;
         let now = self.env.now();
-        let rejections: Vec<Option<String>> = recorded.iter().map(|event| self.check(event)).collect();
+        let mut judged: Vec<(Option<String>, Vec<StreamKey>)> = recorded
+            .iter()
+            .map(|event| match self.check(event) {
+                Some(rejection) => (Some(rejection), Vec::new()),
+                None => (None, streams.iter().filter(|stream| wants(stream, event)).map(|stream| stream.key).collect()),
+            })
+            .collect();
+        let counts: Vec<usize> = judged.iter().map(|(_, wanting)| wanting.len()).collect();
+        let now_done = portion(&recorded, &counts, DELIVERIES_AT_ONCE);
+        keep(&mut recorded, &now_done);
+        keep(&mut judged, &now_done);
+        let (rejections, wanting): (Vec<Option<String>>, Vec<Vec<StreamKey>>) = judged.into_iter().unzip();
         let lanes = promoted(&recorded);
         let mut deliveries = Vec::new();
-        for (event, lane) in
-            recorded.iter().zip(&lanes).zip(&rejections).filter_map(|(pair, no)| no.is_none().then_some(pair))
-        {
-            for stream in streams.iter().filter(|stream| wants(stream, event)) {
+        for ((event, lane), wanting) in recorded.iter().zip(&lanes).zip(wanting) {
+            deliveries.extend(wanting.into_iter().map(|stream| {
                 let id = DeliveryId::new(now, &*self.env.random);
-                deliveries.push(Planned { id, seq: event.seq, stream: stream.key, lane: *lane });
-            }
+                Planned { id, seq: event.seq, stream, lane: *lane }
+            }));
         }
         self.drop_unwanted(&mut tx, &recorded, &streams, &mut deliveries, now).await?;
-        store::finish(&mut tx, &recorded, &rejections, &deliveries, now).await?;
+        let rung = Rung::of(&deliveries, &streams);
+        let rings = Rings { push: rung.push, polls: !rung.polls.is_empty() };
+        store::finish(&mut tx, &recorded, &rejections, &deliveries, rings, now).await?;
         tx.commit().await?;
         for (event, rejection) in recorded.iter().zip(&rejections) {
             if let Some(rejection) = rejection {
                 tracing::error!(event.id = %event.event_id, rejection, "an event emitted by SQL is not valid and goes nowhere");
             }
         }
-        self.ring(&deliveries, &streams);
+        self.ring(&rung);
         Ok(recorded.len())
     }
+}
+
+/// Keeps those at `places`, which are in order.
+fn keep<T>(all: &mut Vec<T>, places: &[usize]) {
+    let (mut place, mut kept) = (0.., places.iter().peekable());
+    all.retain(|_| kept.next_if_eq(&&place.next().unwrap_or(usize::MAX)).is_some());
 }
 
 /// Type ∩ status; a control event goes to its one stream, past the filters.
@@ -176,10 +206,13 @@ fn promoted(batch: &[Recorded]) -> Vec<Lane> {
     lanes
 }
 
+/// The most decisions looked at in one transaction, without those that come along for their subject's sake …
 const BATCH: i64 = 500;
+/// … and the most deliveries made in one, unless one decision alone becomes more.
+const DELIVERIES_AT_ONCE: usize = 20_000;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
     use serde_json::json;
     use ssf_common::clock::Timestamp;
@@ -189,7 +222,7 @@ mod tests {
     use crate::issuer::IssuerId;
     use crate::outbox::EventId;
 
-    fn recorded(seq: i64, order_key: i64, lane: Lane) -> Recorded {
+    pub(in crate::delivery) fn recorded(seq: i64, order_key: i64, lane: Lane) -> Recorded {
         Recorded {
             seq,
             event_id: EventId::new(Timestamp::EPOCH, &SystemRandom),

@@ -11,6 +11,7 @@ mod in_flight;
 mod maintenance;
 mod outcome;
 mod polling;
+mod portion;
 mod push;
 mod sender;
 mod settle;

@@ -83,8 +83,12 @@ async fn settle(
     let mut conn = pool.acquire().await?;
     for settlement in settlements {
         let Settlement { id, stream, lease, attempts, taken_at, signed_at, sent_at, answered_at, outcome } = settlement;
+        let mut is_odd = false;
         let refused = match outcome {
-            Outcome::Acknowledged { .. } => None,
+            Outcome::Acknowledged { oddly } => {
+                is_odd = oddly;
+                None
+            }
             Outcome::Refused { code, description } => Some((code.as_str().to_owned(), description)),
             Outcome::Trouble { reason, retry_after } => {
                 let wished = retry_after.map(|wish| wish.max(backoff.first).min(backoff.ceiling));
@@ -101,7 +105,7 @@ async fn settle(
         if sent_at.is_some() {
             answered.insert(stream);
         }
-        finished.push(Finished { id, lease, refused, signed_at, sent_at, settled_at: answered_at });
+        finished.push(Finished { id, lease, refused, oddly: is_odd, signed_at, sent_at, settled_at: answered_at });
     }
     troubled.sort_by_key(|trouble| trouble.stream);
     let mut tries = 1;

@@ -82,7 +82,7 @@ impl<'a> Change<'a> {
     /// Keeps a key as next. `false` if the issuer has, or had, one of its id, or has a next one of its algorithm.
     pub(crate) async fn add(&mut self, key: &SigningKey, action: &'static str) -> Result<bool, KeyRingError> {
         // sealed with another key than the service's, it could never be opened, and would take the others down with it
-        if let Some((kid, sealed)) = store::any_sealed(&mut *self.conn).await? {
+        if let Some((kid, sealed)) = store::any_sealed(&mut *self.conn, self.issuer).await? {
             self.sealing.open(&sealed, &place(&kid))?;
         }
         let sealed = key.to_private_jwk();

@@ -126,8 +126,11 @@ pub(crate) async fn is_removed(conn: &mut PgConnection, issuer: IssuerId, kid: &
 }
 
 /// Some sealed key, of whichever issuer.
-pub(crate) async fn any_sealed(conn: &mut PgConnection) -> sqlx::Result<Option<(KeyId, Vec<u8>)>> {
-    let row = sqlx::query!(r#"select kid as "kid: KeyId", private_jwk_sealed from signing_key limit 1"#);
+pub(crate) async fn any_sealed(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Option<(KeyId, Vec<u8>)>> {
+    let row = sqlx::query!(
+        r#"select kid as "kid: KeyId", private_jwk_sealed from signing_key order by (issuer_id = $1) desc, created_at desc limit 1"#,
+        issuer as _,
+    );
     Ok(row.fetch_optional(conn).await?.map(|row| (row.kid, row.private_jwk_sealed)))
 }
 

@@ -183,21 +183,6 @@ pub(crate) async fn all_of_client(conn: &mut PgConnection, client: ClientKey) ->
     Ok(rows.into_iter().map(Stream::from).collect())
 }
 
-/// All streams of an issuer, oldest first.
-pub(crate) async fn all_of_issuer(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Vec<Stream>> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select id as "key: StreamKey", issuer_id as "issuer_id: IssuerId", client_id as "client: ClientKey", audience, status,
-                  status_reason, delivery_method, endpoint_url, events_requested, events_delivered, description, legacy_words, format,
-                  algorithm, min_verification_interval_s, inactivity_timeout_s, created_at
-             from stream where issuer_id = $1 order by created_at, id"#,
-        issuer as _,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(Stream::from).collect())
-}
-
 /// Disables every stream of an issuer.
 pub(crate) async fn disable_all(
     conn: &mut PgConnection,
@@ -269,35 +254,15 @@ pub(crate) async fn forget_trouble(conn: &mut PgConnection, key: StreamKey) -> s
     Ok(())
 }
 
-/// Removes the stream. What still waited is recorded as discarded, also what the fan-out adds meanwhile; what somebody
-/// settles meanwhile is theirs.
-pub(crate) async fn delete(conn: &mut PgConnection, key: StreamKey, now: Timestamp) -> sqlx::Result<()> {
-    discard(&mut *conn, key, "stream_deleted", now).await?;
-    super::subjects::store::list::clear(&mut *conn, key).await?;
-    // Nothing can be added behind this lock. Taken only now: whoever settles holds a delivery and then wants the stream.
-    sqlx::query!("select id from stream where id = $1 for update", key as _).fetch_optional(&mut *conn).await?;
-    discard(&mut *conn, key, "stream_deleted", now).await?;
-    sqlx::query!("delete from stream where id = $1", key as _).execute(conn).await?;
+/// Until the transaction ends nothing can be added to the stream.
+pub(crate) async fn hold(conn: &mut PgConnection, key: StreamKey) -> sqlx::Result<()> {
+    sqlx::query!("select id from stream where id = $1 for update", key as _).fetch_optional(conn).await?;
     Ok(())
 }
 
-/// Gives up what waits on the stream, recorded as discarded for this reason.
-pub(crate) async fn discard(conn: &mut PgConnection, key: StreamKey, reason: &str, now: Timestamp) -> sqlx::Result<()> {
-    sqlx::query!(
-        "with gone as (
-             delete from delivery where stream_id = $1 returning *
-         )
-         insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
-                error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at)
-         select g.id, $2, g.seq, g.issuer_id, g.stream_id, g.event_id, g.event_type, s.delivery_method, g.lane, 'discarded',
-                $3, g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at
-           from gone g join stream s on s.id = g.stream_id",
-        key as _,
-        now as _,
-        reason,
-    )
-    .execute(conn)
-    .await?;
+/// Removes the stream's row; nothing may wait on it any more.
+pub(crate) async fn delete(conn: &mut PgConnection, key: StreamKey) -> sqlx::Result<()> {
+    sqlx::query!("delete from stream where id = $1", key as _).execute(conn).await?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -94,10 +94,12 @@ struct Said {
     is_secure: Option<bool>,
 }
 
-/// The members of a header that is a list, over all of its lines.
+/// The members of a header that is a list, over all of its lines. What cannot be read is one too: a client may have written
+/// it in front of what the proxies say.
 fn members<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
-    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|member| !member.is_empty())
+    let lines = headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    let members = lines.flat_map(|line| line.split(|byte| *byte == b','));
+    members.map(|member| std::str::from_utf8(member.trim_ascii()).unwrap_or("?")).filter(|member| !member.is_empty())
 }
 
 fn x_forwarded(headers: &HeaderMap) -> Said {
@@ -161,7 +163,7 @@ fn node(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
     use proptest::prelude::*;
 
     use super::*;
@@ -251,6 +253,16 @@ mod tests {
         // a quotation without end is as far as one can see
         let torn = [("forwarded", "for=203.0.113.9, for=\"198.51.100.7")];
         assert_eq!(origin(&proxies, "10.0.0.1", &torn).address, at("10.0.0.1"));
+    }
+
+    #[test]
+    fn what_a_client_wrote_and_nobody_can_read_hides_nothing_of_what_the_proxy_says() {
+        let proxies = Proxies::new(["10.0.0.0/8"], ForwardedBy::XForwarded).unwrap();
+        let mut headers = HeaderMap::new();
+        let line = HeaderValue::from_bytes(b"\xff, 203.0.113.9").unwrap();
+        headers.append(HeaderName::from_static("x-forwarded-for"), line);
+        let peer = SocketAddr::from(([10, 0, 0, 1], 4711));
+        assert_eq!(proxies.origin(Some(peer), &headers).address, at("203.0.113.9"));
     }
 
     proptest! {

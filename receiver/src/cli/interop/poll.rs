@@ -82,6 +82,9 @@ impl Poll {
 
     async fn endpoint(&self, run: &mut Opened) -> Result<String, Fault> {
         if let Some(url) = &self.endpoint_url {
+            if !run.peer.may_poll(url) {
+                return Err(Fault::Usage("--endpoint-url must be an https URL".to_owned()));
+            }
             return Ok(url.clone());
         }
         let stream = StreamId::from(self.stream_id.as_deref().unwrap_or_default());

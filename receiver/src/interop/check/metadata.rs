@@ -69,10 +69,11 @@ const ENDPOINTS: [&str; 6] = [
     "remove_subject_endpoint",
     "verification_endpoint",
 ];
-const PROFILED: [(&str, &str); 5] = [
+const PROFILED: [(&str, &str); 6] = [
     ("delivery_methods_supported", "CAEP interop §2.3.2"),
     ("jwks_uri", "CAEP interop §2.3.3"),
     ("configuration_endpoint", "CAEP interop §2.3.4"),
-    ("verification_endpoint", "CAEP interop §2.3.5"),
-    ("authorization_schemes", "CAEP interop §2.3.6"),
+    ("status_endpoint", "CAEP interop §2.3.5"),
+    ("verification_endpoint", "CAEP interop §2.3.6"),
+    ("authorization_schemes", "CAEP interop §2.3.7"),
 ];

@@ -256,7 +256,7 @@ fn metadata_are_held_against_the_framework_and_the_profile() {
     let whole = json!({
         "issuer": "https://idp.example", "spec_version": "1_0", "jwks_uri": "https://idp.example/jwks",
         "delivery_methods_supported": ["urn:ietf:rfc:8935"], "configuration_endpoint": "https://idp.example/s",
-        "verification_endpoint": "https://idp.example/v", "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6749"}],
+        "status_endpoint": "https://idp.example/st", "verification_endpoint": "https://idp.example/v", "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6749"}],
     });
     assert!(said(&metadata(&answer(200, &whole), false)).is_empty());
     let mut odd = whole;
@@ -280,7 +280,7 @@ fn metadata_are_held_against_the_framework_and_the_profile() {
         "Breach SSF 1.0 §7.1: `default_subjects` must be ALL or NONE",
         "Breach SSF 1.0 §7.1.1: `authorization_schemes` must be an array of objects with a `spec_urn`",
         "Warning CAEP interop §2.3.1: `spec_version` should be 1_0",
-        "Warning CAEP interop §2.3.5: `verification_endpoint` should be there",
+        "Warning CAEP interop §2.3.6: `verification_endpoint` should be there",
     ]
     .to_vec();
     assert_eq!(said(&metadata(&answer(200, &odd), false)), expected);

@@ -35,6 +35,7 @@ pub(crate) struct Row {
     pub(crate) retry_at: Option<Timestamp>,
     pub(crate) trouble: Option<String>,
     pub(crate) last_success_at: Option<Timestamp>,
+    pub(crate) odd_success_at: Option<Timestamp>,
     pub(crate) last_failure_at: Option<Timestamp>,
     pub(crate) urgent: i64,
     pub(crate) prompt: i64,
@@ -58,25 +59,34 @@ pub(crate) async fn page(
                   s.algorithm_wanted, s.default_subjects, s.subjects, s.subjects_excluded,
                   s.min_verification_interval_s, s.inactivity_timeout_s, s.last_activity_at, s.created_at, s.updated_at,
                   coalesce(h.failures, 0) as "failures!", h.retry_at as "retry_at?", h.trouble as "trouble?",
-                  h.last_success_at as "last_success_at?", h.last_failure_at as "last_failure_at?",
+                  h.last_success_at as "last_success_at?", h.odd_success_at as "odd_success_at?", h.last_failure_at as "last_failure_at?",
                   w.urgent as "urgent!", w.prompt as "prompt!", w.bulk as "bulk!", w.oldest_decision, l.dead_letters as "dead_letters!"
              from (select * from stream where issuer_id = $1 and id >= $2 and id is distinct from $3 order by id limit $4) s
              join client c on c.id = s.client_id
              left join stream_health h on h.stream_id = s.id
             cross join lateral (
-                select count(*) filter (where d.lane = 0) as urgent, count(*) filter (where d.lane = 1) as prompt,
-                       count(*) filter (where d.lane = 2) as bulk, min(d.occurred_at) as oldest_decision
-                  from delivery d where d.stream_id = s.id) w
-            cross join lateral (select count(*) as dead_letters from dead_letter l where l.stream_id = s.id) l
+                -- counted no further than anybody needs to know: what waits may be millions
+                select (select count(*) from (select from delivery d where d.stream_id = s.id and d.lane = 0 limit $5) counted) as urgent,
+                       (select count(*) from (select from delivery d where d.stream_id = s.id and d.lane = 1 limit $5) counted) as prompt,
+                       (select count(*) from (select from delivery d where d.stream_id = s.id and d.lane = 2 limit $5) counted) as bulk,
+                       (select min(first.occurred_at) from (values (0::smallint), (1), (2)) lanes (lane)
+                         cross join lateral (select d.occurred_at from delivery d
+                                              where d.stream_id = s.id and d.lane = lanes.lane order by d.seq limit 1) first) as oldest_decision) w
+            cross join lateral (
+                select count(*) as dead_letters from (select from dead_letter d where d.stream_id = s.id limit $5) counted) l
             order by s.id"#,
         issuer as _,
         from as _,
         but as _,
         limit,
+        COUNTED,
     )
     .fetch_all(conn)
     .await
 }
+
+/// How far what waits in one lane, and what is dead, is counted.
+const COUNTED: i64 = 10_000;
 
 /// A delivery that waits.
 pub(crate) struct WaitingRow {

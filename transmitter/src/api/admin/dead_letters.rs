@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 use ssf_common::clock::Timestamp;
-use ssf_common::event::StreamStatus;
+use ssf_common::event::{EventType, StreamStatus, Vocabulary};
 use ssf_common::subject::Subject;
 use utoipa::{IntoParams, ToSchema};
 
@@ -147,7 +147,7 @@ pub(super) async fn inspect(
     responses(
         (status = 200, description = "It waits to be sent", body = Batch),
         (status = 404, description = "There is none of this jti, or not any more", body = Problem),
-        (status = 409, description = "Its stream is disabled", body = Problem)))]
+        (status = 409, description = "Its stream is disabled, or it is old news of the stream itself", body = Problem)))]
 pub(super) async fn replay(
     State(state): State<ApiState>,
     admin: Admin,
@@ -159,7 +159,14 @@ pub(super) async fn replay(
     if batch.done == 0 {
         let claim = state.timeline_claim.as_deref();
         let there = admin::inspect_dead_letter(&state.pool, admin.issuer(), id, &state.vocabulary, claim).await?;
-        return Err(there.map_or(ApiError::NotFound(NO_DEAD_LETTER), |_| disabled()));
+        return Err(match there {
+            None => ApiError::NotFound(NO_DEAD_LETTER),
+            Some(there) if is_of_stream(&there.dead_letter.event_type, &state.vocabulary) => ApiError::Conflict(
+                "it told how the stream was, and would be old news; what is true now, a change of its status tells"
+                    .to_owned(),
+            ),
+            Some(_) => disabled(),
+        });
     }
     Ok(reply(StatusCode::OK, &batch))
 }
@@ -168,7 +175,8 @@ pub(super) async fn replay(
 ///
 /// One call does one batch in one transaction, oldest first; `next` of the answer is `after` of the call that goes on.
 /// What dies after the first call is not chosen, so going on comes to an end. Each SET keeps its jti, iat and txn, and
-/// waits in its old place among what its subject has waiting. Those of disabled streams are left.
+/// waits in its old place among what its subject has waiting. Those of disabled streams are left, and so are verification
+/// and stream-updated events, which are old news.
 #[utoipa::path(post, path = "/dead-letters/replay", tag = "admin: dead letters", operation_id = "replayDeadLetters",
     request_body = ReplayRequest, security(("bearer" = ["ssf.admin"])),
     responses(
@@ -275,6 +283,11 @@ impl DiscardRequest {
 /// Whether a delivery can be about it; PostgreSQL could not even look for a NUL.
 fn is_subject(subject: &Value) -> bool {
     Subject::parse(subject).is_ok() && !subject.to_string().contains("\\u0000")
+}
+
+/// Whether it told its receiver how the stream was (SSF 1.0 §8.1.4, §8.1.5): that is not sent again.
+fn is_of_stream(uri: &str, vocabulary: &Vocabulary) -> bool {
+    [EventType::Verification, EventType::StreamUpdated].iter().any(|known| uri == known.uri(vocabulary))
 }
 
 fn disabled() -> ApiError {

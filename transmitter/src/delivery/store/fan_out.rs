@@ -89,6 +89,7 @@ pub(crate) async fn finish(
     recorded: &[Recorded],
     rejections: &[Option<String>],
     deliveries: &[Planned],
+    rings: Rings,
     now: Timestamp,
 ) -> sqlx::Result<()> {
     let seqs: Vec<i64> = recorded.iter().map(|event| event.seq).collect();
@@ -123,8 +124,11 @@ pub(crate) async fn finish(
                         for update of e skip locked) slow
               where d.id = slow.id
          )
-         insert into delivery (id, issuer_id, stream_id, event_id, recorded_at, event_type, order_key, lane, due_at, occurred_at, fanned_out_at)
-         select p.id, o.issuer_id, p.stream_id, o.event_id, o.recorded_at, o.event_type, o.order_key, p.lane, $7, o.occurred_at, $7
+         insert into delivery (id, issuer_id, stream_id, event_id, recorded_at, event_type, order_key, lane, due_at, occurred_at, fanned_out_at,
+                retained_since)
+         select p.id, o.issuer_id, p.stream_id, o.event_id, o.recorded_at, o.event_type, o.order_key, p.lane, $7, o.occurred_at, $7,
+                -- what waited in the outbox for days keeps its event from being dropped with its day, as what is sent again does
+                case when o.recorded_at < $7 - interval '1 day' then $7 end
            from planned p join left_outbox o using (seq) order by p.place",
         &seqs,
         rejections as _,
@@ -137,9 +141,26 @@ pub(crate) async fn finish(
     )
     .execute(&mut *conn)
     .await?;
-    if !deliveries.is_empty() {
-        // other processes' workers and long polls; ours are rung directly after the commit
-        sqlx::query!("select pg_notify('ssf_delivery', '')").execute(conn).await?;
+    // other processes' workers and long polls; ours are rung directly after the commit
+    ring(conn, rings).await
+}
+
+/// Who hears of new deliveries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rings {
+    /// The push workers.
+    pub(crate) push: bool,
+    /// Long polls: every ring costs a look at each stream that somebody waits for.
+    pub(crate) polls: bool,
+}
+
+/// Rings in every process, at commit.
+pub(crate) async fn ring(conn: &mut PgConnection, rings: Rings) -> sqlx::Result<()> {
+    if rings.push {
+        sqlx::query!("select pg_notify('ssf_delivery', '')").execute(&mut *conn).await?;
+    }
+    if rings.polls {
+        sqlx::query!("select pg_notify('ssf_poll', '')").execute(conn).await?;
     }
     Ok(())
 }

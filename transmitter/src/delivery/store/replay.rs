@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 
+use super::fan_out::Rings;
 use crate::delivery::DeliveryId;
 use crate::issuer::IssuerId;
 use crate::stream::StreamKey;
@@ -36,7 +37,8 @@ pub(crate) struct Replayed {
 
 /// Puts these dead letters back among the deliveries, in one statement: with their ids, times and old places, so that
 /// they are the same SETs and go out before what was decided later about the same subject. What the history says of how
-/// they ended goes; an event that has left the history comes back. Those of disabled streams stay.
+/// they ended goes; an event that has left the history comes back. Those of disabled streams stay, and so does news of the
+/// streams themselves: an old status would be the last word that its receiver hears.
 pub(crate) async fn replay(
     conn: &mut PgConnection,
     issuer: IssuerId,
@@ -48,6 +50,7 @@ pub(crate) async fn replay(
         r#"with gone as (
                delete from dead_letter l using stream s
                 where l.id = any ($2) and l.issuer_id = $1 and s.id = l.stream_id and s.status <> 'disabled'
+                  and l.event_type !~ '/ssf/event-type/(verification|stream-updated)$'
                returning l.*
            ), forgotten as (
                -- a delivery settles once: what is settled now will be settled anew
@@ -102,7 +105,5 @@ pub(crate) async fn promote(conn: &mut PgConnection, replayed: &[Replayed]) -> s
     )
     .execute(&mut *conn)
     .await?;
-    // workers and long polls of every process
-    sqlx::query!("select pg_notify('ssf_delivery', '')").execute(conn).await?;
-    Ok(())
+    super::fan_out::ring(conn, Rings { push: true, polls: true }).await
 }

@@ -12,6 +12,8 @@ pub(crate) struct Finished {
     pub(crate) lease: LeaseId,
     /// Refused with this code and this text; acknowledged otherwise.
     pub(crate) refused: Option<(String, String)>,
+    /// Acknowledged, but not as RFC 8935 §2.2 says.
+    pub(crate) oddly: bool,
     pub(crate) signed_at: Option<Timestamp>,
     pub(crate) sent_at: Option<Timestamp>,
     pub(crate) settled_at: Timestamp,
@@ -46,14 +48,16 @@ pub(crate) async fn finish(conn: &mut PgConnection, finished: &[Finished]) -> sq
     let signed: Vec<Option<Timestamp>> = finished.iter().map(|f| f.signed_at).collect();
     let sent: Vec<Option<Timestamp>> = finished.iter().map(|f| f.sent_at).collect();
     let settled: Vec<Timestamp> = finished.iter().map(|f| f.settled_at).collect();
+    let oddly: Vec<bool> = finished.iter().map(|f| f.oddly).collect();
     let done = sqlx::query!(
         "with done as (
-             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[])
-                 as t (id, lease_id, error_code, error, signed_at, sent_at, settled_at)
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::bool[])
+                 as t (id, lease_id, error_code, error, signed_at, sent_at, settled_at, oddly)
          ), gone as (
              delete from delivery d using done where d.id = done.id and d.lease_id = done.lease_id
              returning d.id, d.seq, d.issuer_id, d.stream_id, d.event_id, d.recorded_at, d.event_type, d.lane, d.attempts, d.occurred_at,
-                       d.fanned_out_at, d.first_taken_at, d.attempt_log, done.error_code, done.error, done.signed_at, done.sent_at, done.settled_at
+                       d.fanned_out_at, d.first_taken_at, d.attempt_log, done.error_code, done.error, done.signed_at, done.sent_at, done.settled_at,
+                       done.oddly
          ), buried as (
              insert into dead_letter (id, issuer_id, stream_id, event_id, event_type, subject, payload, txn, lane, attempts, error_code, error,
                     occurred_at, recorded_at, fanned_out_at, died_at, seq, first_taken_at, attempt_log)
@@ -62,11 +66,12 @@ pub(crate) async fn finish(conn: &mut PgConnection, finished: &[Finished]) -> sq
                from gone g join event e on e.event_id = g.event_id and e.recorded_at = g.recorded_at
               where g.error_code is not null
          ), alive as (
-             insert into stream_health as h (stream_id, last_success_at)
-             select g.stream_id, max(g.settled_at) filter (where g.error_code is null)
+             insert into stream_health as h (stream_id, last_success_at, odd_success_at)
+             select g.stream_id, max(g.settled_at) filter (where g.error_code is null), max(g.settled_at) filter (where g.oddly)
                from gone g join stream s on s.id = g.stream_id where g.sent_at is not null group by 1 order by 1
              on conflict (stream_id) do update set failures = 0, retry_at = null, trouble = null,
-                    last_success_at = greatest(h.last_success_at, excluded.last_success_at)
+                    last_success_at = greatest(h.last_success_at, excluded.last_success_at),
+                    odd_success_at = greatest(h.odd_success_at, excluded.odd_success_at)
          )
          insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome, error_code,
                 attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, signed_at, sent_at)
@@ -81,6 +86,7 @@ pub(crate) async fn finish(conn: &mut PgConnection, finished: &[Finished]) -> sq
         signed as _,
         sent as _,
         settled as _,
+        &oddly,
     )
     .execute(conn)
     .await?;
@@ -96,6 +102,9 @@ pub(crate) async fn postpone(conn: &mut PgConnection, postponed: &[Postponed]) -
     let errors: Vec<&str> = postponed.iter().map(|p| p.error.as_str()).collect();
     sqlx::query!(
         "update delivery d set state = 'waiting', lease_id = null, due_at = p.due_at, last_error = p.error,
+                -- a more urgent one about the same subject may have come while this was held, and passed over
+                lane = least(d.lane, (select min(e.lane) from delivery e
+                                       where e.stream_id = d.stream_id and e.order_key = d.order_key and e.seq > d.seq)),
                 attempt_log = attempt_logged(d.attempt_log, p.failed_at, p.error)
            from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[]) as p (id, lease_id, due_at, failed_at, error)
           where d.id = p.id and d.lease_id = p.lease_id",

@@ -9,43 +9,91 @@ use crate::stream::StreamKey;
 /// Gives up what waits on a stream that was disabled, recorded as discarded: neither what is on the wire, which settles
 /// itself, nor announcements. Returns how many.
 pub(crate) async fn discard_waiting(conn: &mut PgConnection, stream: StreamKey, now: Timestamp) -> sqlx::Result<u64> {
+    discard(conn, stream, false, "stream_disabled", now).await
+}
+
+/// Gives up everything of a stream that goes, recorded as discarded for this reason: what somebody is sending, too.
+pub(crate) async fn discard_all(
+    conn: &mut PgConnection,
+    stream: StreamKey,
+    reason: &str,
+    now: Timestamp,
+) -> sqlx::Result<u64> {
+    discard(conn, stream, true, reason, now).await
+}
+
+/// In steps, for no statement may take as long as a backlog is.
+async fn discard(
+    conn: &mut PgConnection,
+    stream: StreamKey,
+    all: bool,
+    reason: &str,
+    now: Timestamp,
+) -> sqlx::Result<u64> {
+    let mut discarded = 0;
+    loop {
+        let step = discard_some(&mut *conn, stream, all, reason, now).await?;
+        discarded += step;
+        if step < DISCARDED_AT_ONCE {
+            return Ok(discarded);
+        }
+    }
+}
+
+async fn discard_some(
+    conn: &mut PgConnection,
+    stream: StreamKey,
+    all: bool,
+    reason: &str,
+    now: Timestamp,
+) -> sqlx::Result<u64> {
     let done = sqlx::query!(
-        "with gone as (
-             delete from delivery where stream_id = $1 and not announces and (state = 'waiting' or due_at <= $2) returning *
+        "with step as (
+             select id from delivery
+              where stream_id = $1 and ($3 or (not announces and (state = 'waiting' or due_at <= $2))) limit $5 for update
+         ), gone as (
+             delete from delivery d using step where d.id = step.id returning d.*
          )
          insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
                 error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
          select g.id, $2, g.seq, g.issuer_id, g.stream_id, g.event_id, g.event_type, s.delivery_method, g.lane, 'discarded',
-                'stream_disabled', g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at
+                $4, g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at
            from gone g join stream s on s.id = g.stream_id",
         stream as _,
         now as _,
+        all,
+        reason,
+        i64::try_from(DISCARDED_AT_ONCE).unwrap_or(i64::MAX),
     )
     .execute(conn)
     .await?;
     Ok(done.rows_affected())
 }
 
-/// Gives up what came back to streams that are disabled: what was on the wire when they were, and failed. At most `limit`;
-/// returns how many. A stream that is being enabled, or was since this began, is left alone: what waits on it may be new.
+/// Gives up what waits on streams that are disabled: what was on the wire when they were, and failed, and everything of a
+/// client or an issuer that was removed. At most `limit`; returns how many. A stream that is being enabled, or was since
+/// this began, is left alone: what waits on it may be new.
 pub(crate) async fn discard_returned(conn: &mut PgConnection, limit: i64, now: Timestamp) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "with still as (
              -- locking looks again at the status, and until this is over nobody enables them
-             select s.id from stream s
+             select s.id, case when i.removed_at is not null then 'issuer_removed' when c.removed_at is not null then 'client_removed' end as removed
+               from stream s join client c on c.id = s.client_id join issuer i on i.id = s.issuer_id
               where s.status = 'disabled'
-                and exists (select 1 from delivery d where d.stream_id = s.id and not d.announces and (d.state = 'waiting' or d.due_at <= $1))
-                for share skip locked
+                and exists (select 1 from delivery d where d.stream_id = s.id and (d.state = 'waiting' or d.due_at <= $1)
+                                and (not d.announces or c.removed_at is not null or i.removed_at is not null))
+                for share of s skip locked
          ), returned as (
-             select d.id from still join delivery d on d.stream_id = still.id
-              where not d.announces and (d.state = 'waiting' or d.due_at <= $1) order by d.id limit $2 for update of d skip locked
+             select d.id, still.removed from still join delivery d on d.stream_id = still.id
+              where (not d.announces or still.removed is not null) and (d.state = 'waiting' or d.due_at <= $1)
+              order by d.id limit $2 for update of d skip locked
          ), gone as (
-             delete from delivery d using returned r where d.id = r.id returning d.*
+             delete from delivery d using returned r where d.id = r.id returning d.*, r.removed
          )
          insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
                 error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
          select g.id, $1, g.seq, g.issuer_id, g.stream_id, g.event_id, g.event_type, s.delivery_method, g.lane, 'discarded',
-                'stream_disabled', g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at
+                coalesce(g.removed, 'stream_disabled'), g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at
            from gone g join stream s on s.id = g.stream_id",
         now as _,
         limit,
@@ -54,6 +102,9 @@ pub(crate) async fn discard_returned(conn: &mut PgConnection, limit: i64, now: T
     .await?;
     Ok(done.rows_affected())
 }
+
+/// The most that one statement discards.
+const DISCARDED_AT_ONCE: u64 = 10_000;
 
 /// Gives up deliveries made (or sent again from the dead letters) before `before`, at most `limit`: into the dead letters
 /// and the history. What a paused stream holds is no exception. Returns how many.
@@ -92,11 +143,13 @@ pub(crate) async fn expire(
 }
 
 /// Lets one process at a time make and drop partitions, until the transaction ends: two that start together would both
-/// find one missing, and the second would fail.
+/// find one missing, and the second would fail. From then on nothing is waited for long: what wants the whole history
+/// makes everybody wait behind it, and is given up before PostgreSQL looks for deadlocks (`deadlock_timeout`, 1 s).
 pub(crate) async fn lock_partitions(conn: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("select pg_advisory_xact_lock(hashtext('ssf_transmitter.partitions'), hashtext(current_schema))")
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
+    sqlx::query!("set local lock_timeout = '200ms'").execute(conn).await?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 mod access_matrix;
 mod admin_api;
 mod admin_credentials;
+mod admin_keys;
 mod algorithms;
 mod audit_trail;
 mod authorization;
@@ -25,6 +26,7 @@ mod interop;
 mod issuers;
 mod keys;
 mod limits;
+mod logs;
 mod management;
 mod openapi;
 mod operator;

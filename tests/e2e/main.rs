@@ -8,6 +8,7 @@ mod admin_credentials;
 mod admin_keys;
 mod algorithms;
 mod audit_trail;
+mod authorities;
 mod authorization;
 mod client_commands;
 mod configuration;

@@ -227,22 +227,24 @@ impl Cast {
 }
 
 impl Cast {
+    /// The owner's name with this secret.
+    fn basic(&self, secret: &str) -> String {
+        format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{secret}", self.owner.client_id)))
+    }
+
     /// What somebody might show at the token endpoint who is no client there. The owner has a namesake at the other issuer,
     /// whose secret is good there.
     fn wrong_clients(&self) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
-        let basic = |secret: &str| {
-            ("authorization", format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{secret}", self.owner.client_id))))
-        };
         let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
         let form = ("content-type", "application/x-www-form-urlencoded".to_owned());
         assert_eq!(self.owner.client_id, self.other_issuer.client_id);
         assert!(!self.owner.secret.is_empty() && !self.other_issuer.secret.is_empty());
         vec![
-            ("a wrong secret", vec![basic("wrong")]),
-            ("a wrong secret and a form", vec![basic("wrong"), form]),
+            ("a wrong secret", vec![("authorization", self.basic("wrong"))]),
+            ("a wrong secret and a form", vec![("authorization", self.basic("wrong")), form]),
             ("a bad token", vec![bearer("bad")]),
             ("a good token, which is no secret", vec![bearer(&self.owner.token)]),
-            ("another issuer's client's secret", vec![basic(&self.other_issuer.secret)]),
+            ("another issuer's client's secret", vec![("authorization", self.basic(&self.other_issuer.secret))]),
         ]
     }
 }
@@ -280,6 +282,9 @@ async fn no_credential_and_no_good_one_is_401_before_anything_else() {
                         let refused = idp.send(verb.clone(), &at, &headers_of(&headers), body).await;
                         assert_is_no_client(&refused, who);
                     }
+                    let own = [("authorization", cast.basic(&cast.owner.secret))];
+                    let known = idp.send(verb, &at, &headers_of(&own), body).await;
+                    assert_eq!((known.status, known.text("error")), (400, "invalid_request"), "its own secret is good");
                     continue;
                 }
                 assert_eq!(none.header("www-authenticate"), format!("Bearer {metadata}"));

@@ -117,7 +117,7 @@ async fn a_next_key_is_published_and_taken_back_or_signs_at_once_and_the_one_bef
 
     let taken_back = scene.retire(&next, &json!({})).await;
     assert_eq!((taken_back.status, &taken_back.body["published_until"]), (200, &Value::Null));
-    assert_eq!(scene.published().await, [first.clone()]);
+    assert_eq!(scene.published().await, std::slice::from_ref(&first));
 
     let now = scene.rotate(&json!({"now": true})).await;
     let second = now["kid"].as_str().unwrap().to_owned();
@@ -131,7 +131,7 @@ async fn a_next_key_is_published_and_taken_back_or_signs_at_once_and_the_one_bef
     }
     let removed = scene.retire(&first, &json!({"remove": true})).await;
     assert_eq!((removed.status, &removed.body["kid"]), (200, &json!(first)));
-    assert_eq!(scene.published().await, [second.clone()]);
+    assert_eq!(scene.published().await, std::slice::from_ref(&second));
     assert_eq!(scene.retire(&first, &json!({"remove": true})).await.status, 404);
     assert_eq!(kid(&scene.set().await), second);
     let expected = [

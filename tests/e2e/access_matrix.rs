@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::Method;
 use serde_json::json;
 use ssf_common::jwks::Algorithm;
@@ -168,7 +170,8 @@ struct Cast {
 
 impl Cast {
     async fn gather() -> Self {
-        let idp = Idp::start().await;
+        // who is wrong as often as this story is would have to wait
+        let idp = Idp::start_with(&[("limits.token_failures_per_minute", "0")]).await;
         let env = Env { clock: idp.clock.clone(), ..Env::system() };
         let blue = format!("{}/blue", idp.issuer).as_str().into();
         let sealing = ssf_transmitter::keys::SealingKey::parse(&ssf_harness::idp::SEALING_KEY.into()).unwrap();
@@ -177,8 +180,11 @@ impl Cast {
         let blue = blue.await.unwrap();
         let at_blue = async |new: NewClient| {
             let added = admin::add_client(&idp.pool, &blue, &new, &Actor::Service, &env).await.unwrap().unwrap();
-            let token = secrecy::ExposeSecret::expose_secret(added.token.as_ref().unwrap()).to_owned();
-            Party { client_id: new.client_id.to_string(), audience: String::new(), secret: String::new(), token }
+            let text = |one: Option<secrecy::SecretString>| {
+                one.map_or(String::new(), |one| secrecy::ExposeSecret::expose_secret(&one).to_owned())
+            };
+            let (secret, token) = (text(added.secret), text(added.token));
+            Party { client_id: new.client_id.to_string(), audience: String::new(), secret, token }
         };
         let all = Scopes::from_iter(Scope::ALL);
         let receiver = NewClient { with_token: true, max_streams: 100, ..NewClient::receiver("owner", "owner") };
@@ -220,6 +226,40 @@ impl Cast {
     }
 }
 
+impl Cast {
+    /// The owner's name with this secret.
+    fn basic(&self, secret: &str) -> String {
+        format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{secret}", self.owner.client_id)))
+    }
+
+    /// What somebody might show at the token endpoint who is no client there. The owner has a namesake at the other issuer,
+    /// whose secret is good there.
+    fn wrong_clients(&self) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+        let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
+        let form = ("content-type", "application/x-www-form-urlencoded".to_owned());
+        assert_eq!(self.owner.client_id, self.other_issuer.client_id);
+        assert!(!self.owner.secret.is_empty() && !self.other_issuer.secret.is_empty());
+        vec![
+            ("a wrong secret", vec![("authorization", self.basic("wrong"))]),
+            ("a wrong secret and a form", vec![("authorization", self.basic("wrong")), form]),
+            ("a bad token", vec![bearer("bad")]),
+            ("a good token, which is no secret", vec![bearer(&self.owner.token)]),
+            ("another issuer's client's secret", vec![("authorization", self.basic(&self.other_issuer.secret))]),
+        ]
+    }
+}
+
+fn headers_of<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    headers.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+/// Asserts that the token endpoint knows nobody by this (RFC 6749 §5.2).
+fn assert_is_no_client(reply: &Reply, who: &str) {
+    let said = (reply.status, reply.text("error"), reply.header("cache-control"));
+    assert_eq!(said, (401, "invalid_client", "no-store"), "{who}");
+    assert_eq!(reply.header("www-authenticate").get(..5), Some("Basic"), "{who}");
+}
+
 fn naming(path: &str, stream: &str) -> String {
     format!("{}?stream_id={stream}", path.replace("{stream_id}", stream).replace(['{', '}'], ""))
 }
@@ -237,10 +277,14 @@ async fn no_credential_and_no_good_one_is_401_before_anything_else() {
                 assert_eq!(none.status, 401, "{verb} {at} without a token");
                 assert_eq!(none.header("cache-control"), "no-store");
                 if *door == Token {
-                    assert_eq!(
-                        (none.text("error"), none.header("www-authenticate").get(..5)),
-                        ("invalid_client", Some("Basic"))
-                    );
+                    assert_is_no_client(&none, "nobody");
+                    for (who, headers) in cast.wrong_clients() {
+                        let refused = idp.send(verb.clone(), &at, &headers_of(&headers), body).await;
+                        assert_is_no_client(&refused, who);
+                    }
+                    let own = [("authorization", cast.basic(&cast.owner.secret))];
+                    let known = idp.send(verb, &at, &headers_of(&own), body).await;
+                    assert_eq!((known.status, known.text("error")), (400, "invalid_request"), "its own secret is good");
                     continue;
                 }
                 assert_eq!(none.header("www-authenticate"), format!("Bearer {metadata}"));
@@ -280,8 +324,12 @@ async fn a_scope_that_is_missing_is_403_before_body_and_existence() {
                 continue;
             }
             if scopes.contains(&scope) {
-                let reply = cast.call(verb, path, party, &cast.stream).await;
+                // one of its own for each row: the rows change it, and one deletes it
+                let stream = cast.idp.poll_stream(&cast.owner, &["session-revoked"]).await;
+                let reply = cast.call(verb, path, party, &stream).await;
                 assert!(![401, 403, 500].contains(&reply.status), "{verb} {path} as {who}: {}", reply.status);
+                let is_done = (200..300).contains(&reply.status);
+                assert!(is_done || !matches!(door, OfStream(_)), "{verb} {path} as its owner: {}", reply.body);
                 continue;
             }
             let header = format!("Bearer {}", party.token);

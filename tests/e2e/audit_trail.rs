@@ -2,7 +2,10 @@
 
 use http::Method;
 use serde_json::{Value, json};
+use ssf_common::jwks::Algorithm;
 use ssf_harness::idp::{Idp, Party, uris};
+
+use crate::operator::{Operator, jwk};
 
 async fn entries(idp: &Idp, operator: &Party, of: &str) -> Vec<Value> {
     let log = idp.get("/admin/v1/audit?limit=1000", operator).await;
@@ -62,4 +65,32 @@ async fn an_issuer_that_is_made_by_the_first_start_begins_its_log_with_that() {
     assert_eq!((log.len(), &log[0]["actor"], &log[0]["details"]["url"]), (1, &json!("service"), &json!(idp.issuer)));
     idp.twin().await;
     assert_eq!(entries(&idp, &operator, "issuer.").await.len(), 1, "a further start adds nothing");
+}
+
+#[tokio::test]
+async fn a_changed_issuer_and_an_imported_key_are_written_down_with_who_did_it() {
+    let operator = Operator::start().await;
+    let (idp, issuer) = (&operator.idp, operator.idp.transmitter.issuer.id);
+    let asks = idp.add_operator().await;
+    let change = json!({"max_streams": 3, "default_subjects": "NONE"});
+    let path = format!("/admin/v1/issuers/{issuer}");
+    assert_eq!(idp.call(Method::PATCH, &path, &asks.token, Some(&change)).await.status, 200);
+    let key = jwk(Algorithm::EdDsa, "of-our-own");
+    operator.keys().import(&key.to_string().into(), None, false).await.unwrap();
+
+    let log = entries(idp, &asks, "").await;
+    let of = |action: &str| {
+        let found: Vec<&Value> = log.iter().filter(|entry| entry["action"] == action).collect();
+        assert_eq!(found.len(), 1, "{action}");
+        found[0]
+    };
+    let updated = of("issuer.updated");
+    assert_eq!((&updated["actor"], &updated["target"]), (&json!("operator:operator"), &json!(issuer)));
+    assert!(updated["details"].to_string().contains("max_streams"), "{updated}");
+    let imported = of("key.imported");
+    assert_eq!((&imported["actor"], &imported["target"]), (&json!("cli:ops"), &json!("of-our-own")));
+    assert_eq!(imported["details"]["algorithm"], "EdDSA");
+    let private = key["d"].as_str().unwrap();
+    assert!(!json!(log).to_string().contains(private), "and nothing of the key itself");
+    assert_eq!(idp.get("/admin/v1/audit/verify", &asks).await.body["intact"], true);
 }

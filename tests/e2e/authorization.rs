@@ -68,7 +68,7 @@ impl As {
     }
 }
 
-fn sign(key: &SigningKey, header: &Value, claims: &Value) -> String {
+pub(crate) fn sign(key: &SigningKey, header: &Value, claims: &Value) -> String {
     let encoded = |part: &Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
     let content = format!("{}.{}", encoded(header), encoded(claims));
     format!("{content}.{}", BASE64_URL_SAFE_NO_PAD.encode(key.sign(content.as_bytes()).unwrap()))

@@ -1,4 +1,5 @@
-//! Stories about `ssf-transmitter client`: what an operator does to credentials on the command line is in force at once.
+//! Stories about `ssf-transmitter client` and its like: what an operator does to credentials and issuers on the command line
+//! is in force at once.
 
 use std::process::{Command, Output};
 
@@ -145,6 +146,68 @@ async fn the_audit_log_is_read_and_verified_on_the_command_line() {
     let broken = command(&idp, &[], &["audit", "verify"]);
     assert_eq!(broken.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&broken.stderr).contains("BROKEN at entry"));
+}
+
+/// What it printed, line by line, as JSON.
+fn printed(idp: &Idp, arguments: &[&str]) -> Vec<Value> {
+    let output = command(idp, &[], arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| json!(line))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issuer_is_added_changed_listed_and_removed_on_the_command_line_beside_a_running_service() {
+    let idp = Idp::start().await;
+    let url = format!("{}/tenants/blue", idp.issuer);
+    let document = "/.well-known/ssf-configuration/tenants/blue";
+    let metadata = async || {
+        idp.transmitter.tenants.refresh().await.unwrap();
+        idp.send(Method::GET, document, &[], "").await
+    };
+    assert_eq!(metadata().await.status, 404);
+    let said = printed(
+        &idp,
+        &["issuer", "add", &url, "--algorithm", "EdDSA", "--default-subjects", "none", "--max-streams", "2"],
+    );
+    assert!(said[0].as_str().unwrap().contains(&format!("--issuer {url}")), "{said:?}");
+    let served = metadata().await;
+    assert_eq!((served.status, served.text("issuer"), served.text("default_subjects")), (200, url.as_str(), "NONE"));
+    let keys = idp.send(Method::GET, "/tenants/blue/jwks.json", &[], "").await.body;
+    assert_eq!((&keys["keys"][0]["alg"], &keys["keys"][1]), (&json!("EdDSA"), &Value::Null));
+
+    let added = ["--issuer", &url, "client", "add", "rp", "--audience", "rp", "--token", "--json"];
+    let token = printed(&idp, &added)[0]["token"].as_str().unwrap().to_owned();
+    let create = async || idp.call(Method::POST, "/tenants/blue/ssf/streams", &token, Some(&json!({}))).await;
+    assert_eq!(create().await.body["min_verification_interval"], json!(10), "as the service is configured");
+    printed(&idp, &["issuer", "set", &url, "--min-verification-interval", "77"]);
+    idp.transmitter.tenants.refresh().await.unwrap();
+    let created = create().await;
+    assert_eq!((created.status, &created.body["min_verification_interval"]), (201, &json!(77)));
+    let listed = printed(&idp, &["issuer", "list", "--json"]);
+    assert_eq!(listed.len(), 2);
+    let of = |url: &str| listed.iter().find(|issuer| issuer["url"] == url).unwrap();
+    assert_eq!((&of(idp.issuer.as_str())["primary"], &of(&url)["primary"]), (&json!(true), &json!(false)));
+    let own = ["algorithm", "default_subjects", "max_streams", "min_verification_interval"].map(|name| &of(&url)[name]);
+    assert_eq!(own, [&json!("EdDSA"), &json!("NONE"), &json!(2), &json!(77)], "what is not given stays");
+
+    printed(&idp, &["issuer", "remove", &url]);
+    assert_eq!(metadata().await.status, 404);
+    assert_eq!(create().await.status, 404);
+    assert_eq!(printed(&idp, &["issuer", "list"]), [json!(format!("{}  (issuer.url)", idp.issuer))]);
+    assert_eq!(idp.count("select count(*) from stream where status <> 'disabled'").await, 0);
+    for (url, says) in [(url.as_str(), "is not served here"), (idp.issuer.as_str(), "is always served")] {
+        let output = command(&idp, &[], &["issuer", "remove", url]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(says), "{output:?}");
+    }
+    let written = sqlx::query_as::<_, (String, bool)>(
+        "select action, actor like 'cli:%' from audit where action like 'issuer.%' and details::jsonb ->> 'url' is distinct from $1
+          order by issuer_id, seq",
+    );
+    let written = written.bind(idp.issuer.as_str()).fetch_all(&idp.pool).await.unwrap();
+    let by_hand = |action: &str| (action.to_owned(), true);
+    assert_eq!(written, ["issuer.added", "issuer.updated", "issuer.removed"].map(by_hand));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

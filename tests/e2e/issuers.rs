@@ -26,6 +26,9 @@ fn calls(stream: &str, event: &str) -> Vec<(Method, String, Value)> {
         (Method::PUT, "/ssf/streams".to_owned(), with(json!({"events_requested": []}))),
         (Method::DELETE, format!("/ssf/streams?stream_id={stream}"), Value::Null),
         (Method::GET, format!("/ssf/status?stream_id={stream}"), Value::Null),
+        (Method::POST, "/ssf/status".to_owned(), with(json!({"status": "disabled"}))),
+        (Method::POST, "/ssf/subjects/add".to_owned(), with(json!({"subject": opaque("s")}))),
+        (Method::POST, "/ssf/subjects/remove".to_owned(), with(json!({"subject": opaque("s")}))),
         (Method::POST, "/ssf/verify".to_owned(), of.clone()),
         (Method::POST, format!("/ssf/poll/{stream}"), json!({"returnImmediately": true})),
         (Method::GET, format!("/events/{event}"), Value::Null),
@@ -71,8 +74,17 @@ async fn a_credential_of_one_issuer_is_worth_nothing_at_another() {
     let form = format!("grant_type=client_credentials&client_id=rp&client_secret={}", at_blue.0.secret);
     let foreign = green.send(Method::POST, "/oauth2/token", &basic[1..], form).await;
     assert_eq!((foreign.status, &foreign.body), (401, &unknown.body), "a namesake's secret is a wrong one");
-    let kept = green.get(&format!("/ssf/streams?stream_id={stream}"), &at_green.0).await;
-    assert_eq!((kept.status, &kept.body["description"]), (200, &Value::Null), "and nothing happened to it");
+    assert_is_as_it_was(&green, &at_green.0, &stream).await;
+}
+
+/// Asserts that a stream was neither changed nor stopped nor deleted.
+async fn assert_is_as_it_was(idp: &Idp, owner: &Party, stream: &str) {
+    let kept = idp.get(&format!("/ssf/streams?stream_id={stream}"), owner).await;
+    assert_eq!((kept.status, &kept.body["description"]), (200, &Value::Null), "nothing happened to it");
+    assert_eq!(kept.body["events_requested"].as_array().unwrap().len(), 1);
+    let status = idp.get(&format!("/ssf/status?stream_id={stream}"), owner).await;
+    assert_eq!(status.text("status"), "enabled");
+    assert_eq!(idp.count("select count(*) from stream_subject").await, 0);
 }
 
 #[tokio::test]
@@ -93,7 +105,16 @@ async fn a_caller_of_one_issuer_cannot_tell_anothers_streams_and_events_from_non
         let about_theirs = without_events(answers(&blue, party, &stream, &event).await);
         assert_eq!(about_theirs, without_events(answers(&blue, party, NO_STREAM, NO_EVENT).await));
         assert!(about_theirs.iter().any(|(_, status, _)| *status == 404 || *status == 403));
+        if party.client_id == rp.client_id {
+            let found = about_theirs.iter().filter(|(call, status, _)| call.contains("/ssf/") && *status != 404);
+            assert_eq!(
+                found.map(|(call, ..)| call.as_str()).collect::<Vec<_>>(),
+                ["GET /ssf/streams"],
+                "one's own list"
+            );
+        }
     }
+    assert_is_as_it_was(&green, &theirs, &stream).await;
     let latency = blue.get("/latency", &producer).await;
     assert_eq!(latency.body["rows"], json!([]), "their deliveries are not in our report");
     // an acknowledgement by a stranger, over a stream of his own

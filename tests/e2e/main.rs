@@ -5,8 +5,10 @@
 mod access_matrix;
 mod admin_api;
 mod admin_credentials;
+mod admin_keys;
 mod algorithms;
 mod audit_trail;
+mod authorities;
 mod authorization;
 mod client_commands;
 mod configuration;
@@ -25,6 +27,7 @@ mod interop;
 mod issuers;
 mod keys;
 mod limits;
+mod logs;
 mod management;
 mod openapi;
 mod operator;

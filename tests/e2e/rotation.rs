@@ -103,6 +103,8 @@ struct Scene {
     acked: Vec<String>,
     /// SETs that a receiver holds until its time has nearly run out, and from when on.
     held: VecDeque<(Timestamp, String)>,
+    /// How many of them were looked at once more then.
+    held_long: usize,
 }
 
 impl Scene {
@@ -115,7 +117,8 @@ impl Scene {
         let poll_stream = one.poll_stream(&poller, &["session-revoked"]).await;
         let (by_push, by_poll) = (staggered(&pushee, &one).await, staggered(&poller, &two).await);
         let (acked, held) = (Vec::new(), VecDeque::new());
-        Self { one, two, producer, sink, poller, poll_stream, by_push, by_poll, looked_at: 0, acked, held }
+        let (looked_at, held_long) = (0, 0);
+        Self { one, two, producer, sink, poller, poll_stream, by_push, by_poll, looked_at, acked, held, held_long }
     }
 
     async fn emit(&self, step: usize) {
@@ -146,6 +149,7 @@ impl Scene {
         }
         while let Some((_, set)) = self.held.pop_front_if(|(since, _)| now.since(*since) >= Duration::from_mins(48)) {
             assert_known(&mut self.by_poll, &set, even, "held");
+            self.held_long += 1;
         }
         // half of them are acknowledged the next time, the others come again
         self.acked = sets.keys().step_by(2).cloned().collect();
@@ -209,6 +213,7 @@ async fn every_set_verifies_at_a_receiver_that_keeps_the_key_set_for_an_hour_dur
     );
     let sent: usize = by_push.values().sum();
     assert!(sent >= 8 * step, "{sent} SETs");
+    assert!(scene.held_long >= 4 * step, "{} SETs were held for 48 minutes", scene.held_long);
 }
 
 #[tokio::test]

@@ -251,6 +251,68 @@ async fn an_answer_without_end_is_not_read_to_its_end() {
     assert_eq!(idp.count("select count(*) from delivery").await, 1, "a head of too many fields is no answer");
 }
 
+/// A receiver that answers at once, in chunks, with a body of 64 MiB that is an error as RFC 8935 has it once it is whole.
+/// Says how much of it went out before nobody listened any more.
+async fn verbose(status: &'static str) -> (String, tokio::sync::oneshot::Receiver<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/push", listener.local_addr().unwrap());
+    let (told, written) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let _ = connection.read(&mut [0; 4096]).await;
+        let said = r#"{"err": "invalid_request", "description": ""#;
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{said}\r\n",
+            said.len()
+        );
+        connection.write_all(head.as_bytes()).await.unwrap();
+        let chunk = format!("{:x}\r\n{}\r\n", MIB, "x".repeat(MIB));
+        let mut written = 0;
+        while written < VERBOSE && connection.write_all(chunk.as_bytes()).await.is_ok() {
+            written += MIB;
+        }
+        let _ = connection.write_all(b"2\r\n\"}\r\n0\r\n\r\n").await;
+        let _ = told.send(written);
+        // whoever reads on would have the whole answer
+        let _ = connection.read(&mut [0; 1]).await;
+    });
+    (url, written)
+}
+
+const MIB: usize = 1024 * 1024;
+const VERBOSE: usize = 64 * MIB;
+
+#[tokio::test]
+async fn of_an_answer_that_comes_fast_and_is_too_long_no_more_is_read_than_an_error_can_be() {
+    let idp = Idp::start().await;
+    let producer = idp.add_producer().await;
+    for (name, status, outcome) in [
+        ("verbose-error", "400 Bad Request", ("waiting", "the receiver answered HTTP 400")),
+        ("verbose-word", "413 Content Too Large", ("refused", "too_large")),
+        ("verbose-thanks", "202 Accepted", ("acknowledged", "")),
+    ] {
+        let (url, written) = verbose(status).await;
+        let receiver = idp.add_receiver(name).await;
+        let stream = idp.push_stream(&receiver, &url, &["session-revoked"]).await;
+        idp.revoke(&producer, name).await;
+        tokio::time::timeout(Duration::from_secs(8), idp.drain()).await.expect("it is cut");
+        let written = tokio::time::timeout(Duration::from_secs(8), written).await.expect("it is cut").unwrap();
+        // what the system keeps for both ends is some MiB
+        assert!(written < VERBOSE / 2, "{name}: {} MiB were taken", written / MIB);
+        let became: (String, String) = sqlx::query_as(
+            "select 'waiting', coalesce(last_error, '') from delivery where stream_id = $1::uuid
+             union all
+             select outcome, coalesce(error_code, '') from delivery_history where stream_id = $1::uuid",
+        )
+        .bind(&stream)
+        .fetch_one(&idp.pool)
+        .await
+        .unwrap();
+        assert_eq!((became.0.as_str(), became.1.as_str()), outcome, "{name}: by its status alone");
+        idp.call(Method::DELETE, &format!("/ssf/streams?stream_id={stream}"), &receiver.token, None).await;
+    }
+}
+
 // transmitter.md "Push": per-host limits
 #[tokio::test]
 async fn streams_of_one_host_share_what_may_be_sent_there_at_once() {

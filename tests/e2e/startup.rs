@@ -9,9 +9,13 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use ssf_harness::idp::{Idp, SEALING_KEY};
+use ssf_common::jwks::VerifyingKeys;
+use ssf_harness::idp::{Idp, SEALING_KEY, uris};
 use ssf_harness::processes::free_port;
+use ssf_harness::sink::Sink;
 use ssf_harness::{TestCluster, binaries};
+
+use crate::rotation::{header, kid};
 
 /// An empty directory that goes away with the story.
 struct Folder(PathBuf);
@@ -145,6 +149,52 @@ async fn a_wrong_sealing_key_is_refused_by_its_name_on_a_server_and_on_a_private
     std::fs::write(folder.0.join("data/transmitter/sealing.key"), &other).unwrap();
     let sentence = folder.refusal(&[listen, &format!("issuer.url={}", running.base)]);
     assert!(sentence.contains("keys.sealing_key") && sentence.contains("restore the key"), "{sentence}");
+}
+
+#[tokio::test]
+async fn a_schema_of_a_newer_program_ends_the_start_in_one_sentence() {
+    let idp = Idp::start().await;
+    let newer = "update schema_contract set oldest_program = 9999;
+                 insert into _sqlx_migrations values (9999, 'newer', now(), true, '', 0)";
+    idp.execute(newer).await;
+    let settings = [
+        format!("database.url={}", idp.database.url),
+        format!("issuer.url={}", idp.issuer),
+        format!("keys.sealing_key={SEALING_KEY}"),
+        "server.listen=127.0.0.1:0".to_owned(),
+    ];
+    let folder = Folder::new();
+    let sentence = folder.refusal(&settings.each_ref().map(String::as_str));
+    assert!(sentence.contains("holds migration 9999") && sentence.contains("start the newer program"), "{sentence}");
+    assert_eq!(idp.count("select count(*) from signing_key").await, 1, "and nothing is done to it");
+}
+
+#[tokio::test]
+async fn without_any_configuration_sets_are_signed_with_rs256() {
+    let folder = Folder::new();
+    let mut running = Running::start(&folder, &[]).await;
+    let sink = Sink::start().await;
+    let post = async |path: &str, token: &str, body: Value| -> Value {
+        let request = running.http.post(format!("{}{path}", running.base)).bearer_auth(token).json(&body);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 201, "{path}");
+        answer.json().await.unwrap()
+    };
+    let operator = std::fs::read_to_string(token_file(&folder, "operator")).unwrap();
+    let rp = json!({"client_id": "rp", "audience": ["https://rp.example"], "token": true});
+    let rp = post("/admin/v1/clients", operator.trim(), rp).await;
+    let delivery = json!({"method": "urn:ietf:rfc:8935", "endpoint_url": sink.url});
+    let wanted = json!({"delivery": delivery, "events_requested": uris(&["session-revoked"])});
+    post("/ssf/streams", rp["token"].as_str().unwrap(), wanted).await;
+    running.revoke("session").await;
+    sink.arrivals(1).await;
+    let set = &sink.requests()[0].set;
+    let signed = ["typ", "alg"].map(|member| header(set, member));
+    assert_eq!(signed, ["secevent+jwt", "RS256"]);
+    let keys = running.get("/jwks.json").await;
+    assert_eq!((&keys["keys"][0]["kid"], &keys["keys"][0]["alg"]), (&json!(kid(set)), &json!("RS256")));
+    assert!(VerifyingKeys::parse(keys.to_string().as_bytes()).is_ok());
+    running.end(Signal::TERM).await;
 }
 
 #[tokio::test]

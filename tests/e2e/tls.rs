@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use http::Method;
-use openssl::ssl::{SslConnector, SslMethod, SslVersion};
+use openssl::ssl::{SslAcceptor, SslConnector, SslFiletype, SslMethod, SslVersion};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use ssf_common::clock::{Clock as _, SystemClock};
@@ -67,14 +67,34 @@ async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     panic!("{what}");
 }
 
+/// The version that a client which speaks TLS 1.0 and later, up to `most`, comes to with whoever listens there.
 fn negotiated(port: u16, authority: &Path, most: Option<SslVersion>) -> Option<String> {
     let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
     connector.set_ca_file(authority).unwrap();
+    connector.set_cipher_list(ANY_CIPHER).unwrap();
+    connector.set_min_proto_version(Some(SslVersion::TLS1)).unwrap();
     connector.set_max_proto_version(most).unwrap();
     let stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     let stream = connector.build().connect("localhost", stream).ok()?;
     Some(stream.ssl().version_str().to_owned())
 }
+
+/// A server that speaks TLS 1.0 and 1.1, too, to one client.
+fn old_server(files: &DevelopmentFiles) -> u16 {
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
+    acceptor.set_certificate_chain_file(&files.certificate).unwrap();
+    acceptor.set_private_key_file(&files.key, SslFiletype::PEM).unwrap();
+    acceptor.clear_options(openssl::ssl::SslOptions::NO_TLSV1 | openssl::ssl::SslOptions::NO_TLSV1_1);
+    acceptor.set_cipher_list(ANY_CIPHER).unwrap();
+    acceptor.set_min_proto_version(Some(SslVersion::TLS1)).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || acceptor.build().accept(listener.accept().unwrap().0).map(drop));
+    port
+}
+
+/// Without it OpenSSL refuses TLS 1.1 by itself.
+const ANY_CIPHER: &str = "DEFAULT@SECLEVEL=0";
 
 #[tokio::test]
 async fn a_certificate_is_served_from_files_and_read_again_without_a_restart() {
@@ -92,9 +112,17 @@ async fn a_certificate_is_served_from_files_and_read_again_without_a_restart() {
 
     assert_eq!(negotiated(port, &old.authority, None).as_deref(), Some("TLSv1.3"));
     assert_eq!(negotiated(port, &old.authority, Some(SslVersion::TLS1_2)).as_deref(), Some("TLSv1.2"));
-    assert_eq!(negotiated(port, &old.authority, Some(SslVersion::TLS1_1)), None);
+    let most = Some(SslVersion::TLS1_1);
+    assert_eq!(negotiated(old_server(&old), &old.authority, most).as_deref(), Some("TLSv1.1"), "the client could");
+    assert_eq!(negotiated(port, &old.authority, most), None);
 
     let served_to = async |client: &reqwest::Client| client.get(&url).send().await.is_ok();
+    // files that have not changed are read again at SIGHUP only
+    let was_read = "the certificate was read again";
+    assert!(!process.last_words().contains(was_read));
+    send(&process, Signal::HUP);
+    until("it reads them", async || process.last_words().contains(was_read)).await;
+    assert!(served_to(&for_old).await);
     // a torn file at SIGHUP: the old certificate stays, and the log says so
     let whole = std::fs::read(&old.certificate).unwrap();
     std::fs::write(&old.certificate, &whole[..whole.len() / 2]).unwrap();

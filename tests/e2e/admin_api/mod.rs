@@ -127,6 +127,63 @@ async fn an_administrator_of_one_issuer_sees_nothing_of_another() {
 }
 
 #[tokio::test]
+async fn what_an_administrator_does_to_another_issuers_things_is_answered_like_nothing_and_does_nothing() {
+    let idp = Idp::start().await;
+    let (rp, producer, operator) = (idp.add_receiver("rp").await, idp.add_producer().await, idp.add_operator().await);
+    let sink = Sink::start().await;
+    sink.script(|_| Answer::refusal("invalid_request"));
+    let stream = idp.push_stream(&rp, &sink.url, &["session-revoked"]).await;
+    idp.revoke(&producer, "s1").await;
+    idp.drain().await;
+    let first = async |list: &str, member: &str| {
+        get(&idp, list, &operator).await["items"][0][member].as_str().unwrap().to_owned()
+    };
+    let (dead, kid) = (first("/dead-letters", "jti").await, first("/keys", "kid").await);
+    let label = first("/clients/rp/tokens", "id").await;
+    let (_, blue, path) = blue(&idp, &operator).await;
+    let everything = async || {
+        let mut all = Vec::new();
+        for list in ["/streams", "/dead-letters", "/keys", "/clients", "/clients/rp/tokens", "/events", "/audit"] {
+            all.push(get(&idp, list, &operator).await);
+        }
+        all.push(json!(idp.count("select count(*) from outbox").await));
+        all.push(json!(idp.count("select count(*) from delivery").await));
+        all
+    };
+    let before = everything().await;
+    let some = |body: Value| Some(body);
+    for (verb, at, theirs, none, body) in [
+        (Method::PUT, "/streams/{}/status", stream.as_str(), NO_STREAM, some(json!({"status": "disabled"}))),
+        (Method::PUT, "/streams/{}/algorithm", &stream, NO_STREAM, some(json!({"algorithm": "ES256"}))),
+        (Method::PUT, "/streams/{}/algorithm", &stream, NO_STREAM, some(json!({"algorithm": "EdDSA"}))),
+        (Method::POST, "/streams/{}/verify", &stream, NO_STREAM, None),
+        (Method::POST, "/dead-letters/{}/replay", &dead, NO_STREAM, None),
+        (Method::POST, "/dead-letters/{}/discard", &dead, NO_STREAM, some(json!({"reason": "mine?"}))),
+        (Method::POST, "/keys/{}/retire", &kid, "none", some(json!({}))),
+        (Method::POST, "/keys/{}/retire", &kid, "none", some(json!({"remove": true}))),
+        (Method::POST, "/clients/{}/secret", "rp", "none", some(json!({}))),
+        (Method::PUT, "/clients/{}/method", "rp", "none", some(json!({"auth_method": "client_secret_post"}))),
+        (Method::GET, "/clients/{}/tokens", "rp", "none", None),
+        (Method::POST, "/clients/{}/tokens", "rp", "none", some(json!({}))),
+        (Method::DELETE, "/clients/{}/tokens/TOKEN", "rp", "none", None),
+        (Method::DELETE, "/clients/{}", "rp", "none", None),
+    ] {
+        let call = async |id: &str| {
+            let at = format!("{path}{ADMIN}{}", at.replace("{}", id).replace("TOKEN", &label));
+            let reply = idp.call(verb.clone(), &at, &blue.token, body.as_ref()).await;
+            (reply.status, reply.body)
+        };
+        let (theirs, none) = (call(theirs).await, call(none).await);
+        assert_eq!((theirs.0, &theirs), (404, &none), "{verb} {at}");
+    }
+    let latency = idp.get(&format!("{path}{ADMIN}/latency"), &blue).await;
+    assert_eq!((latency.status, &latency.body["rows"]), (200, &json!([])), "their deliveries are not in our report");
+    assert_eq!(everything().await, before);
+}
+
+const NO_STREAM: &str = "00000000-0000-4000-8000-000000000000";
+
+#[tokio::test]
 async fn the_audit_log_is_read_in_order_and_says_where_somebody_tampered_with_it() {
     let idp = Idp::start().await;
     let operator = idp.add_operator().await;

@@ -48,9 +48,8 @@ async fn the_issuer_is_identical_to_what_was_asked_for_and_to_iss_in_sets() {
     let stream = scene.create_poll(&[]).await;
     assert_eq!(stream["iss"], json!(issuer));
     scene.verify(text(&stream, "stream_id"), "s").await;
-    for (_, set) in scene.polled(&stream, &json!({})).await {
-        assert_eq!(claims(&set)["iss"], json!(issuer));
-    }
+    let [(_, set)] = scene.polled(&stream, &json!({})).await.try_into().unwrap();
+    assert_eq!(claims(&set)["iss"], json!(issuer));
 }
 
 // SSF 1.0 §7.1: every URL https (MUST); asked for by its host, as behind a proxy

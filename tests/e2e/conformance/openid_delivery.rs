@@ -87,8 +87,18 @@ async fn openid_ssf_transmitter_stream_verification_set_errs() {
 async fn openid_ssf_transmitter_stream_verification_long_poll() {
     play_with(&[Mode::Poll], &Auth::ALL, async |suite: &Suite| {
         let stream = suite.create().await;
-        suite.trigger_verification(text(&stream, "stream_id"), "state-1").await;
-        let [(_, set)] = suite.poll(&stream, &json!({"returnImmediately": false})).await.try_into().unwrap();
+        let id = text(&stream, "stream_id");
+        suite.scene.idp.advance(std::time::Duration::from_secs(1));
+        let waits = json!({"returnImmediately": false});
+        let (polled, ()) = tokio::join!(suite.poll(&stream, &waits), async {
+            // a poll is activity, so it has been let in once that is noted
+            while suite.is_idle(id).await {
+                tokio::task::yield_now().await;
+            }
+            suite.trigger_verification(id, "state-1").await;
+            suite.scene.idp.fan_out().await;
+        });
+        let [(_, set)] = polled.try_into().unwrap();
         suite.assert_verification(&set, &stream, "state-1").await;
     })
     .await;

@@ -30,10 +30,9 @@ async fn openid_ssf_transmitter_metadata() {
         let keys = scene.send(Method::GET, text(&metadata, "jwks_uri"), &[], "").await.json();
         assert!(!keys["keys"].as_array().unwrap().is_empty());
         let resource = scene.document("oauth-protected-resource").await;
-        if resource.status == 200 {
-            let scopes = resource.json()["scopes_supported"].clone();
-            assert!(["ssf.read", "ssf.manage"].iter().all(|scope| scopes.as_array().unwrap().contains(&json!(scope))));
-        }
+        assert_eq!(resource.status, 200, "{resource}");
+        let scopes = resource.json()["scopes_supported"].clone();
+        assert!(["ssf.read", "ssf.manage"].iter().all(|scope| scopes.as_array().unwrap().contains(&json!(scope))));
     })
     .await;
 }

@@ -270,6 +270,12 @@ impl Suite {
         assert_eq!(claims(set)["sub_id"], json!({"format": "opaque", "id": stream["stream_id"]}));
     }
 
+    /// Whether its receiver has not asked for anything since it made the stream.
+    pub(super) async fn is_idle(&self, id: &str) -> bool {
+        let query = "select last_activity_at = created_at from stream where id = $1::uuid";
+        sqlx::query_scalar(query).bind(id).fetch_one(&self.scene.idp.pool).await.unwrap()
+    }
+
     /// Hands in a decision on the transmitter's side.
     pub(super) async fn decide(&self, event: &Value) {
         self.scene.idp.emit(&self.scene.producer, event).await;

@@ -114,11 +114,16 @@ async fn a_redirect_is_not_followed() {
     let (scene, sink) = pushing().await;
     let elsewhere = Sink::start().await;
     for status in [301, 302, 303, 307, 308] {
+        let before = sink.requests().len();
         sink.next([Answer::status(status).with("location", &elsewhere.url)]);
-        scene.idp.revoke(&scene.producer, "s").await;
+        let event = scene.idp.revoke(&scene.producer, "s").await;
         scene.idp.drain().await;
+        assert_eq!(sink.requests().len(), before + 1, "it was told to go elsewhere");
+        assert_eq!(scene.idp.progress(&scene.producer, &event).await["pending"], 1, "{status}");
         scene.idp.advance(Duration::from_secs(10));
         scene.idp.drain().await;
+        assert_eq!(sink.requests().len(), before + 2, "and came again");
+        assert_eq!(scene.idp.progress(&scene.producer, &event).await["delivered"], 1, "{status}");
     }
     assert_eq!(elsewhere.requests().len(), 0);
 }

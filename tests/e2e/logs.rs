@@ -127,7 +127,10 @@ async fn a_running_transmitter_logs_neither_secrets_nor_sets_nor_whom_they_are_a
     let words = r#"{"err": "invalid_request", "description": "canary@example.com is nobody here"}"#;
     bad.next([Answer::status(400).saying(words)]);
     house.until(&house.decide("account-disabled").await, "refused").await;
-    assert_eq!(bad.requests().len(), 4);
+    let words = r#"{"err": "canary@example.com", "description": "of its own"}"#;
+    bad.next([Answer::status(400).saying(words)]);
+    house.until(&house.decide("account-disabled").await, "refused").await;
+    assert_eq!(bad.requests().len(), 5);
     for (path, token, body, status) in [
         ("/events", "hush-wrong", json!({}), 401),
         ("/events", &reader, json!({"type": "session-revoked", "subject": "canary"}), 403),

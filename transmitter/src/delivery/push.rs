@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use ssf_common::runtime::Env;
 use ssf_common::runtime::telemetry::chain;
 use ssf_common::runtime::worker::{Wake, Worker};
+use ssf_common::set::ErrorCode;
 
 use super::in_flight::{Busy, Flight, InFlight};
 use super::settle::Settlement;
@@ -169,7 +170,12 @@ fn report(settlement: &Settlement) {
             tracing::debug!(delivery.id = %id, stream.id = %stream, "acknowledged with another status than 202");
         }
         Outcome::Refused { code, .. } => {
-            tracing::warn!(delivery.id = %id, stream.id = %stream, code = %code, "the receiver refused a SET; it is a dead letter now");
+            // one that is not registered is a stranger's own text, and may say anything
+            let code = match code {
+                ErrorCode::Other(own) if own != "too_large" && own != "unsendable" => "a code of its own",
+                known => known.as_str(),
+            };
+            tracing::warn!(delivery.id = %id, stream.id = %stream, code, "the receiver refused a SET; it is a dead letter now");
         }
         Outcome::Trouble { reason, .. } => {
             tracing::debug!(delivery.id = %id, stream.id = %stream, reason, attempts = settlement.attempts, "a push failed and will be tried again");

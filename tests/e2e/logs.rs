@@ -168,7 +168,7 @@ async fn a_running_transmitter_logs_neither_secrets_nor_sets_nor_whom_they_are_a
         text(&house.producer, "token"),
     ];
     let secrets: Vec<String> = secrets.into_iter().map(ToOwned::to_owned).chain(parts).collect();
-    assert_eq!(secrets.len(), 7 + 2 * 5);
+    assert_eq!(secrets.len(), 7 + 2 * 6);
     for line in log.lines() {
         let found: Vec<&String> = secrets.iter().filter(|secret| line.contains(*secret)).collect();
         assert!(found.is_empty(), "{found:?} is in the log: {line}");

@@ -1,4 +1,4 @@
-//! CPU time of other processes, from `/proc`.
+//! CPU time and memory of other processes, from `/proc`.
 
 use std::collections::HashMap;
 
@@ -17,6 +17,13 @@ pub(crate) fn seconds(roots: &[u32]) -> Option<f64> {
     }
     #[expect(clippy::cast_precision_loss, reason = "ticks of one run")]
     Some(ticks as f64 / TICKS_PER_SECOND)
+}
+
+/// What a process holds in memory.
+pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1_024)
 }
 
 struct Stat {

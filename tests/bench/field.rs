@@ -104,6 +104,26 @@ impl Field {
         Ok(())
     }
 
+    /// Puts `count` decisions about `subjects` subjects in turn into the outbox; `txn` is the number of each, from `first` on.
+    pub(crate) async fn numbered(&self, count: i64, first: i64, subjects: i64) -> anyhow::Result<()> {
+        let [event_type] = uris(&["session-revoked"]).try_into().map_err(|_| anyhow::anyhow!("one type"))?;
+        sqlx::query(
+            "insert into outbox (event_id, issuer_id, event_type, subject, lane, txn, payload, occurred_at, recorded_at, checked)
+             select ssf_uuid_v7(clock_timestamp()), i.id, $3, jsonb_build_object('format', 'opaque', 'id', 'user-' || n % $4), 0,
+                    n::text, jsonb_build_object('event_timestamp', extract(epoch from clock_timestamp())::bigint),
+                    clock_timestamp(), clock_timestamp(), true
+               from issuer i, generate_series($2::bigint, $2 + $1 - 1) n where i.removed_at is null order by n",
+        )
+        .bind(count)
+        .bind(first)
+        .bind(event_type)
+        .bind(subjects)
+        .execute(&self.pool)
+        .await?;
+        sqlx::query("select pg_notify('ssf_outbox', '')").execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Ends everything in order.
     pub(crate) async fn close(mut self) -> anyhow::Result<()> {
         self.pool.close().await;

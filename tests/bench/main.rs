@@ -14,9 +14,12 @@ mod floor;
 mod intake;
 mod isolation;
 mod latency;
+mod ledger;
 mod openssl_signer;
 mod priority;
+mod replicas;
 mod sign;
+mod soak;
 mod throughput;
 
 use std::process::ExitCode;
@@ -61,7 +64,11 @@ enum Scenario {
     Backlog,
     /// Decisions recorded per second, singles and batches, beside bare committed inserts.
     Intake,
-    /// All of them.
+    /// Two transmitter processes on one database beside one: deliveries per second, duplicates, order.
+    Replicas,
+    /// A steady load for ten minutes (or --seconds): memory, tables, errors, lost, twice. Not part of `all`.
+    Soak,
+    /// All of them but `soak`.
     All,
 }
 
@@ -72,7 +79,11 @@ async fn main() -> ExitCode {
         figures::note("this is a debug build: the figures mean nothing; use cargo run --release --bin bench");
     }
     let scenarios = match arguments.scenario {
-        Scenario::All => Scenario::value_variants().iter().copied().filter(|one| *one != Scenario::All).collect(),
+        Scenario::All => Scenario::value_variants()
+            .iter()
+            .copied()
+            .filter(|one| !matches!(one, Scenario::All | Scenario::Soak))
+            .collect(),
         one => vec![one],
     };
     for scenario in scenarios {
@@ -104,6 +115,8 @@ async fn measure(scenario: Scenario, arguments: &Arguments) -> anyhow::Result<Ve
             backlog::measure(seconds, backlog::Size { waiting, history }).await
         }
         Scenario::Intake => intake::measure(seconds).await,
+        Scenario::Replicas => replicas::measure(if quick { 1 } else { 5 }, if quick { 500 } else { 2_000 }).await,
+        Scenario::Soak => soak::measure(arguments.seconds.unwrap_or(if quick { 30 } else { 600 })).await,
         Scenario::All => Ok(Vec::new()),
     }
 }

@@ -34,6 +34,7 @@ mod operator;
 mod order;
 mod orderly_stop;
 mod peer;
+mod plans;
 mod polling;
 mod privacy;
 mod push_door;

@@ -114,6 +114,11 @@ impl Process {
         }
     }
 
+    /// Where its output is.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// The last lines of its log.
     pub fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();

@@ -39,8 +39,9 @@ pub(crate) async fn hand_out(
                select id from announced union all select id from following
            )
            update delivery d set attempts = d.attempts + 1, first_taken_at = coalesce(d.first_taken_at, $3), sent_at = $3
-             from picked p, event e, stream s
-            where d.id = p.id and e.event_id = d.event_id and e.recorded_at = d.recorded_at and s.id = d.stream_id
+             -- an array keeps the planner on the primary key, whatever it thinks of what is above
+             from event e, stream s
+            where d.id = any (array(select id from picked)) and e.event_id = d.event_id and e.recorded_at = d.recorded_at and s.id = d.stream_id
               and s.delivery_method = 'poll'
            returning d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
                      s.timeline_claim, null::text as endpoint_url, null::text as endpoint_host, null::bytea as authorization_sealed, d.event_type, e.subject, e.payload, e.txn, d.attempts, d.occurred_at, d.recorded_at, d.fanned_out_at,

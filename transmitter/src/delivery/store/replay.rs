@@ -92,8 +92,11 @@ pub(crate) async fn promote(conn: &mut PgConnection, replayed: &[Replayed]) -> s
         "with touched as (
              select distinct stream_id, order_key from unnest($1::uuid[], $2::bigint[]) as t (stream_id, order_key)
          ), wanted as (
-             select d.id, d.lane, min(d.lane) over (partition by d.stream_id, d.order_key order by d.seq desc) as urgent
-               from touched t join delivery d on d.stream_id = t.stream_id and d.order_key = t.order_key
+             -- `offset 0` keeps the planner on the index of subjects
+             select d.id, d.lane, d.urgent
+               from touched t cross join lateral (
+                   select d.id, d.lane, min(d.lane) over (order by d.seq desc) as urgent
+                     from delivery d where d.stream_id = t.stream_id and d.order_key = t.order_key offset 0) d
          ), slow as (
              -- waits for nobody: what is locked is being taken or settled, and needs no promotion
              select d.id, w.urgent from wanted w join delivery d on d.id = w.id where w.lane > w.urgent

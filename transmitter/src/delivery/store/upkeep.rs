@@ -84,9 +84,12 @@ pub(crate) async fn discard_returned(conn: &mut PgConnection, limit: i64, now: T
                                 and (not d.announces or c.removed_at is not null or i.removed_at is not null))
                 for share of s skip locked
          ), returned as (
-             select d.id, still.removed from still join delivery d on d.stream_id = still.id
-              where (not d.announces or still.removed is not null) and (d.state = 'waiting' or d.due_at <= $1)
-              order by d.id limit $2 for update of d skip locked
+             -- stream by stream, on the index of streams
+             select d.id, still.removed from still cross join lateral (
+                 select d.id from delivery d
+                  where d.stream_id = still.id and (not d.announces or still.removed is not null) and (d.state = 'waiting' or d.due_at <= $1)
+                  limit $2 for update of d skip locked) d
+              limit $2
          ), gone as (
              delete from delivery d using returned r where d.id = r.id returning d.*, r.removed
          )

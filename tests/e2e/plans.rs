@@ -1,0 +1,130 @@
+//! What a table holds must not make a call slower: with much waiting and much history, nothing that happens all the time
+//! reads a hot table from one end to the other.
+//!
+//! PostgreSQL itself keeps the account: rows read table by table, and, since our sessions prefer any index to a sequential
+//! scan, index by index. A page of the admin API counts no further than 10,000.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
+use ssf_common::runtime::worker::Worker as _;
+use ssf_harness::idp::{Idp, opaque, uris};
+use ssf_harness::sink::{Answer, Sink};
+
+/// Much of everything, on streams of its own.
+const FILL: &str = "
+    insert into event (event_id, recorded_at, seq, issuer_id, event_type, subject, lane, txn, payload, occurred_at, fanned_out_at, streams, state)
+    select ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, s.created_at, n, s.issuer_id, 'urn:x',
+           jsonb_build_object('format', 'opaque', 'id', 'fill-' || n), 2, n::text, '{}', s.created_at, s.created_at, 1, 'fanned_out'
+      from stream s, generate_series(1, 20000) n where s.description = 'full';
+    insert into delivery (id, issuer_id, stream_id, event_id, recorded_at, event_type, order_key, lane, due_at, occurred_at, fanned_out_at)
+    select ssf_uuid_v7(s.created_at + n * interval '1 microsecond'), s.issuer_id, s.id,
+           ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, s.created_at, 'urn:x', n, 2, s.created_at, s.created_at, s.created_at
+      from stream s, generate_series(1, 20000) n where s.description = 'full';
+    insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome, attempts,
+           occurred_at, recorded_at, fanned_out_at)
+    select gen_random_uuid(), s.created_at, n, s.issuer_id, s.id, gen_random_uuid(), 'urn:x', 'push', 2, 'acknowledged', 1, s.created_at,
+           s.created_at, s.created_at
+      from stream s, generate_series(1, 20000) n where s.description = 'full';
+    insert into dead_letter (id, issuer_id, stream_id, event_id, event_type, subject, payload, txn, lane, attempts, error_code, error,
+           occurred_at, recorded_at, fanned_out_at, died_at)
+    select gen_random_uuid(), s.issuer_id, s.id, gen_random_uuid(), 'urn:x', '{}', '{}', 'x', 2, 1, 'expired', '', s.created_at, s.created_at,
+           s.created_at, s.created_at
+      from stream s, generate_series(1, 20000) n where s.description = 'full';";
+
+/// What the service does all day.
+async fn a_day(idp: &Idp, sink: &Sink) {
+    let (producer, operator) = (idp.add_producer().await, idp.add_operator().await);
+    let (pushed, polled) = (idp.add_receiver("pushed").await, idp.add_receiver("polled").await);
+    let push = idp.push_stream(&pushed, &sink.url, &["session-revoked"]).await;
+    let poll = idp.poll_stream(&polled, &["session-revoked"]).await;
+    let event = idp.revoke(&producer, "s1").await;
+    idp.revoke(&producer, "s1").await;
+    idp.drain().await;
+    let sets = idp.poll(&polled, &poll, &json!({})).await.body["sets"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect::<Vec<_>>();
+    assert_eq!(sets.len(), 1, "the second of its subject waits");
+    idp.poll(&polled, &poll, &json!({"ack": sets})).await;
+    idp.progress(&producer, &event).await;
+    // a receiver fails, recovers, refuses
+    sink.next([Answer::status(503), Answer::status(202), Answer::refusal("invalid_request")]);
+    for session in ["s2", "s3"] {
+        idp.revoke(&producer, session).await;
+        idp.drain().await;
+        idp.advance(Duration::from_secs(10));
+        idp.drain().await;
+    }
+    for status in ["paused", "enabled"] {
+        let body = json!({"stream_id": push, "status": status});
+        assert_eq!(idp.post("/ssf/status", &pushed, &body).await.status, 200);
+    }
+    assert_eq!(idp.post("/ssf/verify", &pushed, &json!({"stream_id": push})).await.status, 204);
+    let subject = json!({"stream_id": push, "subject": opaque("s4")});
+    assert_eq!(idp.post("/ssf/subjects/remove", &pushed, &subject).await.status, 204);
+    idp.drain().await;
+    let about = format!("/admin/v1/streams/{push}");
+    for path in [about.as_str(), "/admin/v1/streams", "/admin/v1/events?limit=10", "/admin/v1/dead-letters?limit=10"] {
+        assert_eq!(idp.get(path, &operator).await.status, 200, "{path}");
+    }
+    let again = json!({"stream_id": push});
+    assert_eq!(idp.post("/admin/v1/dead-letters/replay", &operator, &again).await.status, 200);
+    idp.drain().await;
+    for _ in 0..2 {
+        idp.transmitter.maintenance.tick().await.unwrap();
+        idp.transmitter.inactivity.tick().await.unwrap();
+        idp.transmitter.heartbeat.tick().await.unwrap();
+    }
+    let gone = format!("/ssf/streams?stream_id={push}");
+    assert_eq!(idp.call(Method::DELETE, &gone, &pushed.token, None).await.status, 204);
+}
+
+/// In a session of its own, whose account is handed in, and forgotten, before the day begins.
+async fn fill(idp: &Idp, is_known: bool) {
+    let mut session = PgConnection::connect_with(&idp.database.options).await.unwrap();
+    // statistics may be of the full tables, or of the empty ones: a queue fills faster than they are taken
+    let fill = if is_known { format!("{FILL} analyze") } else { format!("analyze; {FILL}") };
+    let fill = format!("set search_path = ssf_transmitter; {fill}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(fill)).execute(&mut session).await.unwrap();
+    session.close().await.unwrap();
+    idp.execute("select pg_stat_reset()").await;
+}
+
+#[tokio::test]
+async fn nothing_that_happens_all_the_time_reads_a_full_table_from_end_to_end() {
+    nothing_is_read_whole(true).await;
+}
+
+#[tokio::test]
+async fn nor_one_that_was_empty_when_its_statistics_were_taken() {
+    nothing_is_read_whole(false).await;
+}
+
+async fn nothing_is_read_whole(is_known: bool) {
+    let idp = Idp::start().await;
+    let full = idp.add_receiver("full").await;
+    let body = json!({"description": "full", "events_requested": uris(&["account-enabled"])});
+    let stream = idp.post("/ssf/streams", &full, &body).await.text("stream_id").to_owned();
+    assert_eq!(idp.post("/ssf/status", &full, &json!({"stream_id": stream, "status": "paused"})).await.status, 200);
+    fill(&idp, is_known).await;
+    a_day(&idp, &Sink::start().await).await;
+    // a session hands in its account at its end
+    idp.pool.close().await;
+    let mut other = PgConnection::connect_with(&idp.database.options).await.unwrap();
+    let read = "select relname::text, seq_tup_read from pg_stat_user_tables
+                 where schemaname = 'ssf_transmitter' and seq_tup_read >= 10000 order by relname";
+    let read: Vec<(String, i64)> = sqlx::query_as(read).fetch_all(&mut other).await.unwrap();
+    assert!(read.is_empty(), "rows read by sequential scans: {read:?}");
+    let read = "select indexrelname::text, idx_tup_read from pg_stat_user_indexes
+                 where schemaname = 'ssf_transmitter' and idx_tup_read >= 15000 order by indexrelname";
+    let read: Vec<(String, i64)> = sqlx::query_as(read).fetch_all(&mut other).await.unwrap();
+    assert!(read.is_empty(), "entries read of an index: {read:?}");
+    let used = "select coalesce(sum(idx_scan), 0)::bigint from pg_stat_user_tables where schemaname = 'ssf_transmitter' and relname = 'delivery'";
+    let used: i64 = sqlx::query_scalar(used).fetch_one(&mut other).await.unwrap();
+    assert!(used > 0, "an account was kept");
+}

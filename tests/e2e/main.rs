@@ -41,6 +41,7 @@ mod push_door;
 mod races;
 mod readme;
 mod receiver_commands;
+mod receiver_plans;
 mod rollout;
 mod rotation;
 mod rp;

@@ -1,0 +1,94 @@
+//! The receiver's half of `plans`: with thousands of sessions, cut-offs and received SETs, a SET is applied and a question
+//! answered without reading any of them from one end to the other.
+
+use std::sync::Arc;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+use ssf_harness::{ScratchDatabase, TestCluster};
+use ssf_receiver::inbox::Receipt;
+
+use crate::rp::{ISSUER, Rp, START, prepared};
+
+/// How much of everything.
+const FULL: usize = 2_000;
+
+fn user(number: usize) -> Value {
+    json!({"format": "iss_sub", "iss": ISSUER, "sub": format!("user-{number}")})
+}
+
+async fn fill(database: &ScratchDatabase) {
+    let rp = Arc::new(Rp::on(prepared(database).await).await);
+    let mut tasks = tokio::task::JoinSet::new();
+    for part in 0..16 {
+        let rp = Arc::clone(&rp);
+        tasks.spawn(async move {
+            for number in (part..FULL).step_by(16) {
+                let body =
+                    json!({"subject": user(number), "session": format!("s-{number}"), "device": format!("d-{number}")});
+                assert_eq!(rp.register(&format!("sid-{number}"), body).await.0, 201);
+                rp.tell("session-revoked", &user(number + FULL), &json!({"event_timestamp": START - 100})).await;
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    rp.pool.close().await;
+}
+
+/// What the receiver does all day.
+async fn a_day(rp: &Rp) {
+    for (jti, event, number) in [("today-1", "session-revoked", 1), ("today-2", "revalidate", 2)] {
+        let set = rp.set_called(jti, event, &user(number), &json!({"event_timestamp": START, "requirement": {}}));
+        assert!(matches!(rp.receive(set).await.unwrap(), Receipt::Applied { .. }), "{event}");
+    }
+    let known = rp.set_called("today-3", "session-revoked", &user(3), &json!({"event_timestamp": START}));
+    rp.receive(known.clone()).await.unwrap();
+    rp.receive(known).await.unwrap();
+    assert_eq!(rp.state("sid-1").await, "revoked");
+    let revalidated =
+        rp.call(Method::POST, "/v1/sessions/sid-2/revalidated", Some(&json!({"validated": START + 1}))).await;
+    assert_eq!(revalidated.0, 200, "{}", revalidated.1);
+    let checks: Vec<Value> = (0..50).map(|number| json!({"sid": format!("sid-{number}")})).collect();
+    let answer = rp.call(Method::POST, "/v1/check/batch", Some(&json!({"checks": checks}))).await;
+    assert_eq!((answer.0, answer.1["results"].as_array().unwrap().len()), (200, 50));
+    let described = json!({"issuer": ISSUER, "subject": user(FULL + 7), "origin": START - 1_000});
+    assert_eq!(rp.call(Method::POST, "/v1/check", Some(&described)).await.1["state"], "revoked");
+    assert_eq!(rp.call(Method::DELETE, "/v1/sessions/sid-4", None).await.0, 204);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_happens_all_the_time_reads_a_full_table_from_end_to_end() {
+    for is_known in [true, false] {
+        let database = TestCluster::shared().await.scratch_database("rp").await.unwrap();
+        let mut other = PgConnection::connect_with(&database.options).await.unwrap();
+        if !is_known {
+            prepared(&database).await.close().await;
+            // a queue fills faster than statistics are taken
+            sqlx::raw_sql("analyze").execute(&mut other).await.unwrap();
+        }
+        fill(&database).await;
+        // those who filled it hand in their account when they are gone
+        let others = "select count(*) from pg_stat_activity where datname = current_catalog and pid <> pg_backend_pid()
+                         and backend_type = 'client backend'";
+        while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut other).await.unwrap() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let fresh = if is_known { "analyze; select pg_stat_reset()" } else { "select pg_stat_reset()" };
+        sqlx::raw_sql(fresh).execute(&mut other).await.unwrap();
+        let rp = Rp::on(prepared(&database).await).await;
+        a_day(&rp).await;
+        // a session hands in its account at its end
+        rp.pool.close().await;
+        let read = "select relname::text, seq_tup_read from pg_stat_user_tables where seq_tup_read >= $1
+                     union all select indexrelname::text, idx_tup_read from pg_stat_user_indexes where idx_tup_read >= $1 order by 1";
+        let read: Vec<(String, i64)> =
+            sqlx::query_as(read).bind(i64::try_from(FULL).unwrap()).fetch_all(&mut other).await.unwrap();
+        assert!(read.is_empty(), "statistics taken {}: {read:?}", if is_known { "after" } else { "before" });
+        let kept = "select coalesce(sum(idx_tup_read), 0)::bigint from pg_stat_user_indexes";
+        let kept: i64 = sqlx::query_scalar(kept).fetch_one(&mut other).await.unwrap();
+        assert!(kept > 0, "an account was kept");
+    }
+}

@@ -29,7 +29,7 @@ pub(crate) async fn measure(seconds: Option<u64>, size: Size) -> anyhow::Result<
     field.bulk(size.waiting, next).await?;
     next += size.waiting;
     field.fanned_out().await?;
-    let long = topped_up(&field, &crowd, time * 2, &mut next).await?;
+    let long = topped_up(&field, &crowd, crowd.taken(), time * 2, &mut next).await?;
     ensure!(field.waiting().await? > size.waiting / 2, "the queue was not kept as long as it was to be");
     let forget = "with gone as (delete from delivery returning id) select count(*) from gone";
     sqlx::query(forget).execute(&field.pool).await?;
@@ -57,17 +57,16 @@ pub(crate) async fn measure(seconds: Option<u64>, size: Size) -> anyhow::Result<
 
 /// Deliveries per second while about a thousand wait.
 async fn short_queue(field: &Field, crowd: &Crowd, time: Duration, next: &mut i64) -> anyhow::Result<f64> {
+    let before = crowd.taken();
     field.bulk(1_000, *next).await?;
     *next += 1_000;
-    field.fanned_out().await?;
-    topped_up(field, crowd, time, next).await
+    topped_up(field, crowd, before, time, next).await
 }
 
-/// Deliveries per second while as many decisions are recorded and fanned out as are delivered, so that the queue stays as
-/// long as it is.
-async fn topped_up(field: &Field, crowd: &Crowd, time: Duration, next: &mut i64) -> anyhow::Result<f64> {
-    let (began, taken) = (Instant::now(), crowd.taken());
-    let mut replaced = taken;
+/// Deliveries per second while as many decisions are recorded and fanned out as are delivered since there were `before`,
+/// so that the queue stays as long as it was then.
+async fn topped_up(field: &Field, crowd: &Crowd, before: usize, time: Duration, next: &mut i64) -> anyhow::Result<f64> {
+    let (began, taken, mut replaced) = (Instant::now(), crowd.taken(), before);
     while began.elapsed() < time {
         while crowd.taken() >= replaced + AT_ONCE as usize {
             field.bulk(AT_ONCE.into(), *next).await?;

@@ -109,10 +109,10 @@ impl Field {
         let [event_type] = uris(&["session-revoked"]).try_into().map_err(|_| anyhow::anyhow!("one type"))?;
         sqlx::query(
             "insert into outbox (event_id, issuer_id, event_type, subject, lane, txn, payload, occurred_at, recorded_at, checked)
-             select ssf_uuid_v7(clock_timestamp()), i.id, $3, jsonb_build_object('format', 'opaque', 'id', 'user-' || n % $4), 0,
-                    n::text, jsonb_build_object('event_timestamp', extract(epoch from clock_timestamp())::bigint),
+             select ssf_uuid_v7(clock_timestamp()), i.id, $3, jsonb_build_object('format', 'opaque', 'id', 'user-' || g.number % $4), 0,
+                    g.number::text, jsonb_build_object('event_timestamp', extract(epoch from clock_timestamp())::bigint),
                     clock_timestamp(), clock_timestamp(), true
-               from issuer i, generate_series($2::bigint, $2 + $1 - 1) n where i.removed_at is null order by n",
+               from issuer i, generate_series($2::bigint, $2 + $1 - 1) as g (number) where i.removed_at is null order by g.number",
         )
         .bind(count)
         .bind(first)

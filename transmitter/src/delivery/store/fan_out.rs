@@ -12,6 +12,7 @@ use crate::outbox::{EventId, Lane};
 use crate::stream::StreamKey;
 
 /// A decision from the outbox.
+#[expect(clippy::struct_field_names, reason = "a column's name")]
 pub(crate) struct Recorded {
     pub(crate) seq: i64,
     pub(crate) event_id: EventId,
@@ -26,6 +27,7 @@ pub(crate) struct Recorded {
     pub(crate) lane: Lane,
     pub(crate) checked: bool,
     pub(crate) occurred_at: Timestamp,
+    pub(crate) recorded_at: Timestamp,
 }
 
 /// A delivery to be made.
@@ -59,7 +61,7 @@ pub(crate) async fn take(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Ve
                                select o.seq from outbox o where o.order_key = h.order_key and o.seq < h.last order by o.seq offset 0
                            ) o)
            select o.seq, o.event_id as "event_id: EventId", o.issuer_id as "issuer: IssuerId", o.stream_id as "stream: StreamKey",
-                  o.event_type, o.subject::text as "subject!", o.payload::text as "payload!", o.order_key, o.lane, o.checked, o.occurred_at
+                  o.event_type, o.subject::text as "subject!", o.payload::text as "payload!", o.order_key, o.lane, o.checked, o.occurred_at, o.recorded_at
              from outbox o where o.seq = any (array(select seq from batch)) order by o.seq"#,
         limit,
     )
@@ -78,12 +80,16 @@ pub(crate) async fn take(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Ve
         lane: Lane::from_number(row.lane),
         checked: row.checked,
         occurred_at: row.occurred_at,
+        recorded_at: row.recorded_at,
     });
     Ok(recorded.collect())
 }
 
 /// Moves the decisions into the history and makes their deliveries, in one statement: earlier waiting deliveries of the
 /// same stream and subject are promoted to the lane of a more urgent new one.
+///
+/// Nothing in it is joined: what a row needs is looked up by its place in the arrays, and what waits by its index, so
+/// there is nothing a planner could take for small that is not.
 pub(crate) async fn finish(
     conn: &mut PgConnection,
     recorded: &[Recorded],
@@ -92,52 +98,78 @@ pub(crate) async fn finish(
     rings: Rings,
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    let seqs: Vec<i64> = recorded.iter().map(|event| event.seq).collect();
-    let mut counts: HashMap<i64, i32> = HashMap::new();
+    let places: HashMap<i64, usize> = recorded.iter().enumerate().map(|(place, event)| (event.seq, place)).collect();
+    let mut streams_of_each = vec![0_i32; recorded.len()];
+    let mut urgent: HashMap<(StreamKey, i64), Lane> = HashMap::new();
+    let mut place_of_each = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
-        *counts.entry(delivery.seq).or_default() += 1;
+        let Some(place) = places.get(&delivery.seq).copied() else { continue };
+        streams_of_each[place] += 1;
+        // arrays of PostgreSQL begin with 1
+        place_of_each.push(i32::try_from(place + 1).unwrap_or(i32::MAX));
+        if delivery.lane < Lane::Bulk {
+            let lane = urgent.entry((delivery.stream, recorded[place].order_key)).or_insert(delivery.lane);
+            *lane = delivery.lane.min(*lane);
+        }
     }
-    let streams_of_each: Vec<i32> = seqs.iter().map(|seq| counts.get(seq).copied().unwrap_or(0)).collect();
     let ids: Vec<DeliveryId> = deliveries.iter().map(|delivery| delivery.id).collect();
-    let of: Vec<i64> = deliveries.iter().map(|delivery| delivery.seq).collect();
     let streams: Vec<StreamKey> = deliveries.iter().map(|delivery| delivery.stream).collect();
     let lanes: Vec<i16> = deliveries.iter().map(|delivery| delivery.lane.number()).collect();
+    let urgent_streams: Vec<StreamKey> = urgent.keys().map(|(stream, _)| *stream).collect();
+    let urgent_keys: Vec<i64> = urgent.keys().map(|(_, order_key)| *order_key).collect();
+    let urgent_lanes: Vec<i16> = urgent.values().map(|lane| lane.number()).collect();
+    let seqs: Vec<i64> = recorded.iter().map(|event| event.seq).collect();
+    let issuers: Vec<IssuerId> = recorded.iter().map(|event| event.issuer).collect();
+    let events: Vec<EventId> = recorded.iter().map(|event| event.event_id).collect();
+    let recorded_at: Vec<Timestamp> = recorded.iter().map(|event| event.recorded_at).collect();
+    let occurred_at: Vec<Timestamp> = recorded.iter().map(|event| event.occurred_at).collect();
+    let types: Vec<&str> = recorded.iter().map(|event| event.event_type.as_str()).collect();
+    let order_keys: Vec<i64> = recorded.iter().map(|event| event.order_key).collect();
     sqlx::query!(
-        "with planned as (
-             select * from unnest($3::uuid[], $4::bigint[], $5::uuid[], $6::smallint[]) with ordinality as p (id, seq, stream_id, lane, place)
-         ), left_outbox as (
-             delete from outbox o using unnest($1::bigint[], $2::text[], $8::int[]) as r (seq, rejection, streams)
-              where o.seq = r.seq
-             returning o.*, r.rejection, r.streams
+        "with left_outbox as (
+             delete from outbox o where o.seq = any ($1) returning o.*, array_position($1::bigint[], o.seq) as place
          ), kept as (
              insert into event (event_id, recorded_at, seq, issuer_id, stream_id, event_type, subject, lane, txn, payload, occurred_at,
                     fanned_out_at, streams, state, rejection)
              select event_id, recorded_at, seq, issuer_id, stream_id, event_type, subject, lane, txn, payload, occurred_at, $7,
-                    streams, case when rejection is null then 'fanned_out' else 'rejected' end, rejection
+                    ($8::int[])[place], case when ($2::text[])[place] is null then 'fanned_out' else 'rejected' end, ($2::text[])[place]
                from left_outbox
+         ), slow as (
+             -- waits for nobody: what is locked is being taken or settled, and is promoted when it is put off
+             select held.id, t.lane
+               from unnest($9::uuid[], $10::bigint[], $11::smallint[]) as t (stream_id, order_key, lane)
+              cross join lateral (
+                   select e.id from delivery e
+                    where e.stream_id = t.stream_id and e.order_key = t.order_key and e.lane > t.lane
+                   offset 0 for update skip locked) held
          ), promoted as (
-             -- waits for nobody: what is locked is being taken or settled, and needs no promotion
-             update delivery d set lane = slow.lane
-               from (select e.id, urgent.lane
-                       from (select p.stream_id, o.order_key, min(p.lane) as lane from planned p join left_outbox o using (seq) group by 1, 2) urgent
-                       join delivery e on e.stream_id = urgent.stream_id and e.order_key = urgent.order_key and e.lane > urgent.lane
-                        for update of e skip locked) slow
-              where d.id = slow.id
+             update delivery d set lane = (select slow.lane from slow where slow.id = d.id)
+              where d.id = any (array(select id from slow))
          )
          insert into delivery (id, issuer_id, stream_id, event_id, recorded_at, event_type, order_key, lane, due_at, occurred_at, fanned_out_at,
                 retained_since)
-         select p.id, o.issuer_id, p.stream_id, o.event_id, o.recorded_at, o.event_type, o.order_key, p.lane, $7, o.occurred_at, $7,
+         select p.id, ($12::uuid[])[p.place], p.stream_id, ($13::uuid[])[p.place], ($14::timestamptz[])[p.place], ($15::text[])[p.place],
+                ($16::bigint[])[p.place], p.lane, $7, ($17::timestamptz[])[p.place], $7,
                 -- what waited in the outbox for days keeps its event from being dropped with its day, as what is sent again does
-                case when o.recorded_at < $7 - interval '1 day' then $7 end
-           from planned p join left_outbox o using (seq) order by p.place",
+                case when ($14::timestamptz[])[p.place] < $7 - interval '1 day' then $7 end
+           from unnest($3::uuid[], $4::int[], $5::uuid[], $6::smallint[]) as p (id, place, stream_id, lane)",
         &seqs,
         rejections as _,
         ids as _,
-        &of,
+        &place_of_each,
         streams as _,
         &lanes,
         now as _,
         &streams_of_each,
+        urgent_streams as _,
+        &urgent_keys,
+        &urgent_lanes,
+        issuers as _,
+        events as _,
+        recorded_at as _,
+        types as _,
+        &order_keys,
+        occurred_at as _,
     )
     .execute(&mut *conn)
     .await?;

@@ -22,30 +22,35 @@ pub(crate) async fn hand_out(
 ) -> sqlx::Result<Vec<Taken>> {
     sqlx::query_as!(
         Taken,
-        r#"with head as materialized (
+        r#"with polled as materialized (
+               select s.status from stream s where s.id = $1 and s.delivery_method = 'poll'
+           ), head as materialized (
                select a.id, (a.first_taken_at is null or a.first_taken_at > $4) as holds_back
                  from delivery a where a.stream_id = $1 and a.announces order by a.seq limit 1
            ), announced as (
-               select d.id from delivery d where d.id = (select id from head) and d.due_at <= $3 for update skip locked
+               select d.id from delivery d where d.id = (select id from head) and d.due_at <= $3 and exists (select from polled) for update skip locked
            ), following as (
                select d.id from delivery d
                 where d.stream_id = $1 and d.due_at <= $3 and not d.announces
                   and d.seq = (select min(e.seq) from delivery e where e.stream_id = d.stream_id and e.order_key = d.order_key)
                 order by d.lane, d.seq
-                limit case when (select s.status from stream s where s.id = $1) = 'enabled' and not coalesce((select holds_back from head), false)
+                limit case when (select status from polled) = 'enabled' and not coalesce((select holds_back from head), false)
                            then $2 - (select count(*) from announced) else 0 end
                   for update of d skip locked
            ), picked as (
                select id from announced union all select id from following
+           ), taken as (
+               -- an array here, and laterals with `offset 0` below, keep the planner on primary keys
+               update delivery d set attempts = d.attempts + 1, first_taken_at = coalesce(d.first_taken_at, $3), sent_at = $3
+                where d.id = any (array(select id from picked))
+               returning d.*
            )
-           update delivery d set attempts = d.attempts + 1, first_taken_at = coalesce(d.first_taken_at, $3), sent_at = $3
-             -- an array keeps the planner on the primary key, whatever it thinks of what is above
-             from event e, stream s
-            where d.id = any (array(select id from picked)) and e.event_id = d.event_id and e.recorded_at = d.recorded_at and s.id = d.stream_id
-              and s.delivery_method = 'poll'
-           returning d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
+           select d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
                      s.timeline_claim, null::text as endpoint_url, null::text as endpoint_host, null::bytea as authorization_sealed, d.event_type, e.subject, e.payload, e.txn, d.attempts, d.occurred_at, d.recorded_at, d.fanned_out_at,
-                     d.first_taken_at as "first_taken_at!""#,
+                     d.first_taken_at as "first_taken_at!"
+             from taken d
+            cross join lateral (select * from event where event.event_id = d.event_id and event.recorded_at = d.recorded_at offset 0) e
+            cross join lateral (select * from stream where stream.id = d.stream_id offset 0) s"#,
         stream as _,
         limit,
         now as _,
@@ -88,18 +93,20 @@ pub(crate) async fn settle(
     now: Timestamp,
 ) -> sqlx::Result<u64> {
     let done = sqlx::query!(
-        "with done as (
-             select distinct on (id) * from unnest($2::uuid[], $3::text[], $4::text[]) as t (id, error_code, error) order by id
-         ), gone as (
-             delete from delivery d using done where d.id = done.id and d.stream_id = $1
+        // looked up, not joined: a planner cannot take for small what is not
+        "with settled as (
+             delete from delivery d where d.id = any ($2) and d.stream_id = $1
              returning d.id, d.seq, d.issuer_id, d.stream_id, d.event_id, d.recorded_at, d.event_type, d.lane, d.attempts, d.occurred_at,
-                       d.fanned_out_at, d.first_taken_at, d.sent_at, d.attempt_log, done.error_code, done.error
+                       d.fanned_out_at, d.first_taken_at, d.sent_at, d.attempt_log, array_position($2::uuid[], d.id) as place
+         ), gone as (
+             select s.*, ($3::text[])[place] as error_code, ($4::text[])[place] as error from settled s
          ), buried as (
              insert into dead_letter (id, issuer_id, stream_id, event_id, event_type, subject, payload, txn, lane, attempts, error_code, error,
                     occurred_at, recorded_at, fanned_out_at, died_at, seq, first_taken_at, attempt_log)
              select g.id, g.issuer_id, g.stream_id, g.event_id, g.event_type, e.subject, e.payload, e.txn, g.lane, g.attempts, g.error_code,
                     coalesce(g.error, ''), g.occurred_at, g.recorded_at, g.fanned_out_at, $5, g.seq, g.first_taken_at, g.attempt_log
-               from gone g join event e on e.event_id = g.event_id and e.recorded_at = g.recorded_at
+               from gone g cross join lateral (
+                        select * from event where event.event_id = g.event_id and event.recorded_at = g.recorded_at offset 0) e
               where g.error_code is not null
          )
          insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome, error_code,
@@ -131,7 +138,8 @@ pub(crate) async fn postpone(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "update delivery d set due_at = $4, last_error = p.error, attempt_log = attempt_logged(d.attempt_log, $5, p.error)
-           from unnest($2::uuid[], $3::text[]) as p (id, error) where d.id = p.id and d.stream_id = $1 and (d.state = 'waiting' or d.due_at <= $5)",
+           from unnest($2::uuid[], $3::text[]) as p (id, error)
+          where d.id = any ($2) and d.id = p.id and d.stream_id = $1 and (d.state = 'waiting' or d.due_at <= $5)",
         stream as _,
         ids as _,
         errors,

@@ -50,25 +50,28 @@ pub(crate) async fn finish(conn: &mut PgConnection, finished: &[Finished]) -> sq
     let settled: Vec<Timestamp> = finished.iter().map(|f| f.settled_at).collect();
     let oddly: Vec<bool> = finished.iter().map(|f| f.oddly).collect();
     let done = sqlx::query!(
-        "with done as (
-             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::bool[])
-                 as t (id, lease_id, error_code, error, signed_at, sent_at, settled_at, oddly)
-         ), gone as (
-             delete from delivery d using done where d.id = done.id and d.lease_id = done.lease_id
+        // looked up, not joined: a planner cannot take for small what is not
+        "with settled as (
+             delete from delivery d
+              where d.id = any ($1) and d.lease_id = ($2::uuid[])[array_position($1::uuid[], d.id)]
              returning d.id, d.seq, d.issuer_id, d.stream_id, d.event_id, d.recorded_at, d.event_type, d.lane, d.attempts, d.occurred_at,
-                       d.fanned_out_at, d.first_taken_at, d.attempt_log, done.error_code, done.error, done.signed_at, done.sent_at, done.settled_at,
-                       done.oddly
+                       d.fanned_out_at, d.first_taken_at, d.attempt_log, array_position($1::uuid[], d.id) as place
+         ), gone as (
+             select s.*, ($3::text[])[place] as error_code, ($4::text[])[place] as error, ($5::timestamptz[])[place] as signed_at,
+                    ($6::timestamptz[])[place] as sent_at, ($7::timestamptz[])[place] as settled_at, ($8::bool[])[place] as oddly
+               from settled s
          ), buried as (
              insert into dead_letter (id, issuer_id, stream_id, event_id, event_type, subject, payload, txn, lane, attempts, error_code, error,
                     occurred_at, recorded_at, fanned_out_at, died_at, seq, first_taken_at, attempt_log)
              select g.id, g.issuer_id, g.stream_id, g.event_id, g.event_type, e.subject, e.payload, e.txn, g.lane, g.attempts, g.error_code,
                     coalesce(g.error, ''), g.occurred_at, g.recorded_at, g.fanned_out_at, g.settled_at, g.seq, g.first_taken_at, g.attempt_log
-               from gone g join event e on e.event_id = g.event_id and e.recorded_at = g.recorded_at
+               from gone g cross join lateral (
+                        select * from event where event.event_id = g.event_id and event.recorded_at = g.recorded_at offset 0) e
               where g.error_code is not null
          ), alive as (
              insert into stream_health as h (stream_id, last_success_at, odd_success_at)
              select g.stream_id, max(g.settled_at) filter (where g.error_code is null), max(g.settled_at) filter (where g.oddly)
-               from gone g join stream s on s.id = g.stream_id where g.sent_at is not null group by 1 order by 1
+               from gone g where g.sent_at is not null and exists (select from stream s where s.id = g.stream_id) group by 1 order by 1
              on conflict (stream_id) do update set failures = 0, retry_at = null, trouble = null,
                     last_success_at = greatest(h.last_success_at, excluded.last_success_at),
                     odd_success_at = greatest(h.odd_success_at, excluded.odd_success_at)
@@ -107,7 +110,7 @@ pub(crate) async fn postpone(conn: &mut PgConnection, postponed: &[Postponed]) -
                                        where e.stream_id = d.stream_id and e.order_key = d.order_key and e.seq > d.seq)),
                 attempt_log = attempt_logged(d.attempt_log, p.failed_at, p.error)
            from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[]) as p (id, lease_id, due_at, failed_at, error)
-          where d.id = p.id and d.lease_id = p.lease_id",
+          where d.id = any ($1) and d.id = p.id and d.lease_id = p.lease_id",
         ids as _,
         leases as _,
         due as _,

@@ -95,15 +95,20 @@ pub(crate) async fn push(
                     where due.place <= due.host_free - (select count(*) from announced a where a.endpoint_host = due.endpoint_host)
                     order by due.lane, due.seq limit $4 - (select count(*) from announced)
                ) following
+           ), taken as (
+               -- an array here, and laterals with `offset 0` below, keep the planner on primary keys, whatever it thinks of what
+               -- is above
+               update delivery d
+                  set state = 'leased', lease_id = $5, due_at = $7, attempts = d.attempts + 1, first_taken_at = coalesce(d.first_taken_at, $6)
+                where d.id = any (array(select id from picked))
+               returning d.*
            )
-           update delivery d
-              set state = 'leased', lease_id = $5, due_at = $7, attempts = d.attempts + 1, first_taken_at = coalesce(d.first_taken_at, $6)
-             -- an array keeps the planner on the primary key, whatever it thinks of what is above
-             from event e, stream s
-            where d.id = any (array(select id from picked)) and e.event_id = d.event_id and e.recorded_at = d.recorded_at and s.id = d.stream_id
-           returning d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
+           select d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
                      s.timeline_claim, s.endpoint_url, s.endpoint_host, s.authorization_sealed, d.event_type, e.subject, e.payload, e.txn, d.attempts,
-                     d.occurred_at, d.recorded_at, d.fanned_out_at, d.first_taken_at as "first_taken_at!""#,
+                     d.occurred_at, d.recorded_at, d.fanned_out_at, d.first_taken_at as "first_taken_at!"
+             from taken d
+            cross join lateral (select * from event where event.event_id = d.event_id and event.recorded_at = d.recorded_at offset 0) e
+            cross join lateral (select * from stream where stream.id = d.stream_id offset 0) s"#,
         room.busy as _,
         room.in_flight,
         room.window,

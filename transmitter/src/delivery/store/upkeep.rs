@@ -52,7 +52,7 @@ async fn discard_some(
              select id from delivery
               where stream_id = $1 and ($3 or (not announces and (state = 'waiting' or due_at <= $2))) limit $5 for update
          ), gone as (
-             delete from delivery d using step where d.id = step.id returning d.*
+             delete from delivery d where d.id = any (array(select id from step)) returning d.*
          )
          insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
                 error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
@@ -91,7 +91,8 @@ pub(crate) async fn discard_returned(conn: &mut PgConnection, limit: i64, now: T
                   limit $2 for update of d skip locked) d
               limit $2
          ), gone as (
-             delete from delivery d using returned r where d.id = r.id returning d.*, r.removed
+             delete from delivery d where d.id = any (array(select id from returned))
+             returning d.*, (select r.removed from returned r where r.id = d.id) as removed
          )
          insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
                 error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
@@ -122,13 +123,15 @@ pub(crate) async fn expire(
              -- ids are born with their deliveries, and the primary key sorts them by birth
              select id from delivery where id < $4 and coalesce(retained_since, fanned_out_at) < $1 and due_at <= $3 order by id limit $2 for update skip locked
          ), gone as (
-             delete from delivery d using old where d.id = old.id returning d.*
+             delete from delivery d where d.id = any (array(select id from old)) returning d.*
          ), buried as (
              insert into dead_letter (id, issuer_id, stream_id, event_id, event_type, subject, payload, txn, lane, attempts, error_code, error,
                     occurred_at, recorded_at, fanned_out_at, died_at, seq, first_taken_at, attempt_log)
              select g.id, g.issuer_id, g.stream_id, g.event_id, g.event_type, e.subject, e.payload, e.txn, g.lane, g.attempts, 'expired',
                     coalesce(g.last_error, case when s.status = 'paused' then 'held by a paused stream' else 'never answered' end), g.occurred_at, g.recorded_at, g.fanned_out_at, $3, g.seq, g.first_taken_at, g.attempt_log
-               from gone g join event e on e.event_id = g.event_id and e.recorded_at = g.recorded_at join stream s on s.id = g.stream_id
+               from gone g cross join lateral (
+                        select * from event where event.event_id = g.event_id and event.recorded_at = g.recorded_at offset 0) e
+               join stream s on s.id = g.stream_id
          )
          insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome, error_code,
                 attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)

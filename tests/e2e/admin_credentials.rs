@@ -125,8 +125,13 @@ async fn the_last_operator_is_not_removed_over_http() {
     let operator = idp.add_operator().await;
     let refused = ask(&idp, Method::DELETE, "operator", &operator, &Value::Null).await;
     assert_eq!((refused.status, refused.text("error")), (409, "conflict"));
+    let tokens = ask(&idp, Method::GET, "operator/tokens", &operator, &Value::Null).await;
+    let only = format!("operator/tokens/{}", tokens.body["items"][0]["id"].as_str().unwrap());
+    let refused = ask(&idp, Method::DELETE, &only, &operator, &Value::Null).await;
+    assert_eq!((refused.status, refused.text("error")), (409, "conflict"), "nor its last credential");
     let other = json!({"client_id": "other", "operator": true, "token": true});
     assert_eq!(idp.post("/admin/v1/clients", &operator, &other).await.status, 201);
+    assert_eq!(ask(&idp, Method::DELETE, "other/tokens/none", &operator, &Value::Null).await.status, 404);
     assert_eq!(ask(&idp, Method::DELETE, "operator", &operator, &Value::Null).await.status, 204);
     assert_eq!(idp.get("/admin/v1/clients", &operator).await.status, 401);
 }

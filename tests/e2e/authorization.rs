@@ -344,9 +344,16 @@ async fn an_outside_server_counts_only_at_the_issuer_it_is_for_and_makes_nobody_
 
     let idp = trusting(&format!("[{{issuer={:?}}}]", outside.issuer())).await;
     idp.add_operator().await;
-    bind(&outside, &idp, "operator").await;
-    let token = outside.token(&idp, "operator", |_, claims| claims["scope"] = json!("ssf.admin ssf.read"));
-    assert_eq!(streams(&idp, &token).await.status, 403, "and no scope is more than the client's");
+    let (by, env) = (Authentication::Outside(outside.issuer()), Env { clock: idp.clock.clone(), ..Env::system() });
+    let bound = admin::set_authentication(&idp.pool, &idp.row, &"operator".into(), &by, &Actor::Service, &env).await;
+    assert!(bound.is_err(), "an operator's credentials are ours");
+    let token = outside.token(&idp, "operator", |_, claims| claims["scope"] = json!("ssf.admin"));
+    assert_eq!(streams(&idp, &token).await.status, 403, "and by no other way");
+    let administrator = NewClient { is_operator: false, ..NewClient::operator("admin") };
+    idp.add_client(administrator).await;
+    bind(&outside, &idp, "admin").await;
+    let token = outside.token(&idp, "admin", |_, claims| claims["scope"] = json!("ssf.admin ssf.read"));
+    assert_eq!(streams(&idp, &token).await.text("error"), "insufficient_scope", "no scope is more than the client's");
 }
 
 #[tokio::test]

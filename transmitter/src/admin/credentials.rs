@@ -22,6 +22,9 @@ pub enum CredentialError {
     /// The client has no secret to be changed.
     #[error("the client shows who it is by {0}, not by a secret")]
     NoSecret(AuthMethod),
+    /// It could operate nothing any more.
+    #[error("the whole service is operated with credentials of its own: an operator's are a secret, keys or a token")]
+    OutsideOperator,
     /// The old secret would stay good for too long.
     #[error("the old secret may stay good for at most 30 days")]
     Overlap,
@@ -85,6 +88,9 @@ pub async fn set_authentication(
 ) -> Result<Option<SecretString>, CredentialError> {
     let mut tx = pool.begin().await?;
     let known = known(&mut tx, issuer, client_id).await?;
+    if known.client.is_operator && authentication.method() == AuthMethod::Outside {
+        return Err(CredentialError::OutsideOperator);
+    }
     let secret = authentication.has_secret().then(|| env.random.secret());
     store::set(&mut tx, known.client.key, authentication, secret.as_deref().map(Digest::of)).await?;
     let details = json!({"method": authentication.method().as_str()});

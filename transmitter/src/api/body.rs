@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
 
@@ -32,15 +32,20 @@ pub(super) fn nothing(body: &[u8]) -> Result<(), ApiError> {
 pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = serde_path_to_error::deserialize(&mut reader);
-    let read = read.map_err(|error| ApiError::Invalid(fault(&member_of(error.path()), error.inner())));
-    read.and_then(|read| reader.end().map(|()| read).map_err(|error| ApiError::Invalid(fault("", &error))))
+    // serde_json says of some wrong kinds of value that they are no JSON
+    let is_json = || serde_json::from_slice::<IgnoredAny>(body).is_ok();
+    let read = read.map_err(|error| ApiError::Invalid(fault(&member_of(error.path()), error.inner(), is_json())));
+    read.and_then(|read| reader.end().map(|()| read).map_err(|error| ApiError::Invalid(fault("", &error, false))))
 }
 
-fn fault(member: &str, error: &serde_json::Error) -> String {
+fn fault(member: &str, error: &serde_json::Error, is_json: bool) -> String {
     let place = format!("line {} column {}", error.line(), error.column());
     let said = error.to_string();
-    match error.classify() {
-        Category::Data if said.starts_with("missing field") => format!("the body lacks a member: {said}"),
+    match if is_json { Category::Data } else { error.classify() } {
+        Category::Data if said.starts_with("missing field") && member.is_empty() => {
+            format!("the body lacks a member: {said}")
+        }
+        Category::Data if said.starts_with("missing field") => format!("the body lacks a member in {member}: {said}"),
         Category::Data if said.starts_with("unknown field") && !member.is_empty() => {
             format!("the body has a member that is not known here: {member}")
         }
@@ -71,7 +76,7 @@ fn member_of(path: &serde_path_to_error::Path) -> String {
 }
 
 fn is_name(key: &str) -> bool {
-    (1..=40).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    (1..=40).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -84,6 +89,7 @@ mod tests {
     fn a_fault_names_the_member_and_quotes_nothing() {
         for (body, names) in [
             (r#"{"delivery": {"method": 7}}"#, "member delivery"),
+            (r#"{"delivery": {}}"#, "in delivery: missing field"),
             (r#"{"events_requested": ["a", 7]}"#, "member events_requested[1]"),
             (r#"{"description": {"secret": "s3cret"}}"#, "member description"),
             (r#"{"description": "a"} trailing"#, "not JSON, at line 1"),

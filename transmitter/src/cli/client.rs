@@ -7,7 +7,7 @@ use serde_json::json;
 use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::Env;
 use ssf_transmitter::admin::{self, Credentials, ListedClient, MAX_PAGE, NewClient};
-use ssf_transmitter::client::{Profile, Scope, Scopes};
+use ssf_transmitter::client::{AuthMethod, Profile, Scope, Scopes};
 use ssf_transmitter::config::{MAX_STREAMS, Settings};
 use ssf_transmitter::issuer::Issuer;
 
@@ -48,7 +48,7 @@ pub(super) struct Add {
     #[arg(value_parser = client_name)]
     client_id: String,
     /// A receiver: the `aud` of its SETs. May be given several times.
-    #[arg(long, value_name = "AUD", required_unless_present_any = ["producer", "operator"], value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "AUD", required_unless_present_any = ["producer", "operator", "scope"], value_parser = NonEmptyStringValueParser::new())]
     audience: Vec<String>,
     /// A producer: may emit decisions, has no streams.
     #[arg(long, conflicts_with = "audience")]
@@ -190,10 +190,18 @@ impl Add {
         if !self.scope.is_empty() {
             new.scopes = self.scope.iter().copied().collect::<Scopes>();
         }
+        anyhow::ensure!(
+            !new.scopes.allow(Scope::Read) || !new.audience.is_empty(),
+            "a receiver needs an audience, the aud of its SETs: --audience URL"
+        );
         if let Some(authentication) = self.method.chosen(settings, issuer)? {
             // a producer or an operator that is given a method needs no static token
             new.with_token = self.token;
             new.with_secret = authentication.has_secret();
+            anyhow::ensure!(
+                !self.operator || authentication.method() != AuthMethod::Outside,
+                "an operator needs a credential of ours, not an outside server's"
+            );
             new.authentication = authentication;
         }
         Ok(new)
@@ -209,7 +217,8 @@ impl Add {
             })
             .to_string();
         }
-        let mut lines = vec![format!("added {} ({}); these are shown only now:", self.client_id, new.scopes)];
+        let shown = if secret.is_some() || token.is_some() { "; these are shown only now:" } else { ":" };
+        let mut lines = vec![format!("added {} ({}){shown}", self.client_id, new.scopes)];
         lines.push(format!("issuer         {}", issuer.url));
         lines.push(format!("client_id      {}", self.client_id));
         lines.extend(secret.map(|secret| format!("client_secret  {secret}")));

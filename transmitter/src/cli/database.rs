@@ -46,6 +46,12 @@ impl Database {
             );
         }
         let database = if settings.is_embedded() {
+            if !cluster_dir(settings).exists() {
+                let directory = settings.data.dir.display();
+                super::hint(&format!(
+                    "there was no transmitter under {directory}: a private PostgreSQL cluster is made there"
+                ));
+            }
             let cluster = Cluster::attach_or_start(ClusterOptions::new(cluster_dir(settings))).await?;
             Self::on_cluster(settings, cluster).await?
         } else {

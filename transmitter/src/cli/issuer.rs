@@ -73,7 +73,8 @@ async fn work(settings: &Settings, database: &Database, command: Command, env: &
             let algorithm = settings.issuer.algorithm;
             let issuer = admin::add_issuer(&database.pool, &url, &own, algorithm, &sealing, &actor(), env).await?;
             Ok(format!(
-                "the issuer {0} is served; give it a producer and receivers with: ssf-transmitter client add … --issuer {0}",
+                "the issuer {0} is served; give it a producer and receivers with: ssf-transmitter client add … --issuer {0}\n\
+                 from now on ssf_emit must be told which issuer is meant: ssf_emit(…, issuer => '{0}')",
                 issuer.url
             ))
         }

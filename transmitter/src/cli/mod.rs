@@ -131,6 +131,11 @@ fn say(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Something else the user should know, on standard error.
+fn hint(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, for example server.listen=127.0.0.1:9000")?;
     Ok((key.trim().to_owned(), value.to_owned()))

@@ -156,11 +156,13 @@ pub(crate) async fn was_known(conn: &mut PgConnection, issuer: IssuerId, client_
     found.fetch_one(conn).await
 }
 
-/// How many living operators there are, at all issuers that are served.
+/// How many living operators there are, at all issuers that are served, who have a credential to operate with.
 pub(crate) async fn count_operators(conn: &mut PgConnection) -> sqlx::Result<i64> {
     let count = sqlx::query_scalar!(
         r#"select count(*) as "count!" from client c join issuer i on i.id = c.issuer_id
-            where c.is_operator and c.removed_at is null and i.removed_at is null"#
+            where c.is_operator and c.removed_at is null and i.removed_at is null
+              and (c.secret_digest is not null or c.auth_method in ('private_key_jwt', 'none')
+                   or exists (select from access_token t where t.client_id = c.id and t.kind = 'static'))"#
     );
     count.fetch_one(conn).await
 }

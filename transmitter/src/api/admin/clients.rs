@@ -19,7 +19,7 @@ use crate::admin::{self, ListedClient, NewClient, Page};
 use crate::api::body::json_body;
 use crate::api::error::Problem;
 use crate::api::query::{Named, Params};
-use crate::client::{ClientId, Profile, Scope, Scopes};
+use crate::client::{AuthMethod, ClientId, Profile, Scope, Scopes};
 use crate::config::MAX_STREAMS;
 use crate::issuer::Issuer;
 
@@ -232,6 +232,9 @@ impl ClientRequest {
             authorization_server: self.authorization_server.as_deref(),
         };
         let authentication = method.chosen(state, issuer)?;
+        if self.operator && authentication.method() == AuthMethod::Outside {
+            return Err(ApiError::invalid("an operator needs a credential of ours, not an outside server's"));
+        }
         let profile = self.profile()?;
         let with_secret = authentication.has_secret() && self.secret.unwrap_or(!self.token);
         if authentication.has_secret() && !with_secret && !self.token {

@@ -19,7 +19,8 @@ use crate::admin::{self, CredentialError};
 use crate::api::body::json_body;
 use crate::api::error::Problem;
 use crate::api::query::Named;
-use crate::client::{ClientId, StaticToken, TokenId};
+use crate::client::{AuthMethod, ClientId, StaticToken, TokenId};
+use crate::issuer::Issuer;
 
 /// How a client's secret changes.
 #[derive(Deserialize, ToSchema)]
@@ -115,7 +116,7 @@ pub(super) async fn rotate_secret(
     Named(client_id): Named,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let request: RotateSecretRequest = json_body(&body)?;
+    let request: RotateSecretRequest = json_body(if body.trim_ascii().is_empty() { b"{}" } else { &body })?;
     let client_id = in_reach(&state, &admin, client_id).await?;
     let overlap = Duration::from_secs(request.overlap);
     let secret =
@@ -197,7 +198,8 @@ pub(super) async fn add_token(
     responses(
         (status = 204, description = "It has ended"),
         (status = 403, description = "Only an operator may end an operator's", body = Problem),
-        (status = 404, description = "There is no such client, or it has no such token", body = Problem)))]
+        (status = 404, description = "There is no such client, or it has no such token", body = Problem),
+        (status = 409, description = "It is the last credential of the last operator", body = Problem)))]
 pub(super) async fn revoke_token(
     State(state): State<ApiState>,
     admin: Admin,
@@ -206,6 +208,10 @@ pub(super) async fn revoke_token(
     let Path((client_id, token)) = path.map_err(|_| ApiError::NotFound(NO_TOKEN))?;
     let client_id = in_reach(&state, &admin, client_id).await?;
     let (issuer, actor) = (admin.issuer(), &admin.actor);
+    if is_last_credential(&state, issuer, &client_id).await? {
+        let text = "this is the last credential of the last operator; give it another first, or end it on the service's own host";
+        return Err(ApiError::Conflict(text.to_owned()));
+    }
     admin::revoke_token(&state.pool, issuer, &client_id, &token, actor, &state.env).await?;
     Ok(done())
 }
@@ -224,6 +230,16 @@ async fn in_reach(state: &ApiState, admin: &Admin, client_id: String) -> Result<
     Ok(client_id)
 }
 
+/// Whether the service would be without an operator if this client's only token ended.
+async fn is_last_credential(state: &ApiState, issuer: &Issuer, client_id: &ClientId) -> Result<bool, ApiError> {
+    let Some(found) = admin::find_client(&state.pool, issuer, client_id).await? else { return Ok(false) };
+    let has_other = found.has_secret || matches!(found.auth_method, AuthMethod::PrivateKeyJwt | AuthMethod::None);
+    if !found.client.is_operator || has_other || admin::count_operators(&state.pool).await? > 1 {
+        return Ok(false);
+    }
+    Ok(admin::list_tokens(&state.pool, issuer, client_id).await?.len() < 2)
+}
+
 fn shown(secret: &SecretString) -> String {
     secret.expose_secret().to_owned()
 }
@@ -238,9 +254,10 @@ impl From<CredentialError> for ApiError {
             CredentialError::NoClient(_) => Self::NotFound(NO_CLIENT),
             CredentialError::NoToken => Self::NotFound(NO_TOKEN),
             CredentialError::NoSecret(_) | CredentialError::Labelled => Self::Conflict(error.to_string()),
-            CredentialError::Overlap | CredentialError::Scope(_) | CredentialError::Label => {
-                Self::Invalid(error.to_string())
-            }
+            CredentialError::Overlap
+            | CredentialError::Scope(_)
+            | CredentialError::Label
+            | CredentialError::OutsideOperator => Self::Invalid(error.to_string()),
             CredentialError::Database(error) => error.into(),
         }
     }

@@ -105,7 +105,12 @@ async fn fill(idp: &Idp, statistics: Statistics) {
     };
     let fill = format!("set search_path = ssf_transmitter; {fill}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(fill)).execute(&mut session).await.unwrap();
+    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut session).await.unwrap();
     session.close().await.unwrap();
+    let is_there = "select exists (select from pg_stat_activity where pid = $1)";
+    while sqlx::query_scalar::<_, bool>(is_there).bind(pid).fetch_one(&idp.pool).await.unwrap() {
+        tokio::task::yield_now().await;
+    }
     idp.execute("select pg_stat_reset()").await;
 }
 

@@ -161,3 +161,23 @@ async fn keys_are_listed_without_anything_private() {
     assert_eq!((&keys["items"][0]["state"], &keys["items"][0]["algorithm"]), (&json!("active"), &json!("ES256")));
     assert!(keys["items"][0].get("private_jwk_sealed").is_none() && !keys.to_string().contains("\"d\""));
 }
+
+// RFC 8935 §2.2: only 202 says that a SET was taken; 200 and 204 are understood, and seen
+#[tokio::test]
+async fn a_receiver_that_acknowledges_in_its_own_way_is_seen_in_its_streams_health() {
+    let idp = Idp::start().await;
+    let (rp, producer, operator) = (idp.add_receiver("rp").await, idp.add_producer().await, idp.add_operator().await);
+    let sink = Sink::start().await;
+    let path = format!("/streams/{}", idp.push_stream(&rp, &sink.url, &["session-revoked"]).await);
+    let mut seen = Vec::new();
+    for status in [202, 200, 202, 204] {
+        idp.advance(Duration::from_secs(1));
+        sink.next([Answer::status(status)]);
+        idp.revoke(&producer, &format!("s{status}")).await;
+        idp.drain().await;
+        let health = get(&idp, &path, &operator).await["health"].clone();
+        let (odd, last) = (health["last_odd_success_at"].clone(), health["last_success_at"].clone());
+        seen.push((odd.is_string(), odd == last));
+    }
+    assert_eq!(seen, [(false, false), (true, true), (true, false), (true, true)]);
+}

@@ -32,6 +32,7 @@ pub(crate) enum Health {
 #[derive(Clone, Debug)]
 pub(crate) struct Crowd {
     base: String,
+    sickly: String,
     resetting: String,
     trickling: String,
     shared: Arc<Shared>,
@@ -47,16 +48,12 @@ impl Crowd {
     /// Everybody is well at first.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let base = format!("http://{}", listener.local_addr()?);
-        let routes = Router::new().route("/{health}/{number}", post(answer)).with_state(Arc::clone(&shared));
-        let listener = axum::serve::ListenerExt::tap_io(listener, |connection| {
-            let _ = connection.set_nodelay(true);
-        });
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let base = server("127.0.0.1:0", &shared).await?;
+        // on another host, as in the field: what may go to one host at once is shared by its streams
+        let sickly = server("127.0.0.2:0", &shared).await?;
         let resetting = sick_server(Health::Resets, &shared).await?;
         let trickling = sick_server(Health::Trickles, &shared).await?;
-        Ok(Self { base, resetting, trickling, shared })
+        Ok(Self { base, sickly, resetting, trickling, shared })
     }
 
     /// Where the receiver of this number takes SETs.
@@ -64,7 +61,8 @@ impl Crowd {
         let base = match health {
             Health::Resets => &self.resetting,
             Health::Trickles => &self.trickling,
-            _ => &self.base,
+            Health::Hangs | Health::Busy => &self.sickly,
+            Health::Good => &self.base,
         };
         format!("{base}/{}/{number}", format!("{health:?}").to_lowercase())
     }
@@ -80,8 +78,19 @@ impl Crowd {
     }
 }
 
+async fn server(at: &str, shared: &Arc<Shared>) -> anyhow::Result<String> {
+    let listener = TcpListener::bind(at).await?;
+    let base = format!("http://{}", listener.local_addr()?);
+    let routes = Router::new().route("/{health}/{number}", post(answer)).with_state(Arc::clone(shared));
+    let listener = axum::serve::ListenerExt::tap_io(listener, |connection| {
+        let _ = connection.set_nodelay(true);
+    });
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    Ok(base)
+}
+
 async fn sick_server(health: Health, shared: &Arc<Shared>) -> anyhow::Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let listener = TcpListener::bind("127.0.0.2:0").await?;
     let base = format!("http://{}", listener.local_addr()?);
     tokio::spawn(misbehave(listener, health, Arc::clone(shared)));
     Ok(base)

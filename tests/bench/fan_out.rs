@@ -15,7 +15,10 @@ use crate::openssl_signer::BareSigner;
 /// Several decisions, one after the other; the median.
 pub(crate) async fn measure(seconds: Option<u64>, streams: usize) -> anyhow::Result<Vec<Figure>> {
     let time = Duration::from_secs(seconds.unwrap_or(30));
-    let field = Field::open(&Plan { receivers: Vec::new(), ..Plan::default() }).await?;
+    // one client makes all the streams
+    let limits = "[limits]\nmanagement_per_10s = 0\n".to_owned();
+    let plan = Plan { receivers: Vec::new(), transmitter: limits, ..Plan::default() };
+    let field = Field::open(&plan).await?;
     let crowd = Crowd::start().await?;
     note(&format!("{streams} streams"));
     let mut polled = Vec::new();

@@ -71,12 +71,11 @@ impl FanOut {
         if filtering.is_empty() {
             return Ok(());
         }
-        let events: HashMap<i64, &Recorded> = recorded.iter().map(|event| (event.seq, event)).collect();
         let (places, asked): (Vec<usize>, Vec<Asked<'_>>) = deliveries
             .iter()
             .enumerate()
             .filter_map(|(place, planned)| {
-                let event = events.get(&planned.seq).filter(|event| event.stream.is_none())?;
+                let event = recorded.get(planned.place).filter(|event| event.stream.is_none())?;
                 let asked = Asked {
                     issuer: event.issuer,
                     seq: event.seq,
@@ -151,10 +150,10 @@ impl Worker for FanOut {
         let (rejections, wanting): (Vec<Option<String>>, Vec<Vec<StreamKey>>) = judged.into_iter().unzip();
         let lanes = promoted(&recorded);
         let mut deliveries = Vec::new();
-        for ((event, lane), wanting) in recorded.iter().zip(&lanes).zip(wanting) {
+        for (place, (lane, wanting)) in lanes.iter().zip(wanting).enumerate() {
             deliveries.extend(wanting.into_iter().map(|stream| {
                 let id = DeliveryId::new(now, &*self.env.random);
-                Planned { id, seq: event.seq, stream, lane: *lane }
+                Planned { id, place, stream, lane: *lane }
             }));
         }
         self.drop_unwanted(&mut tx, &recorded, &streams, &mut deliveries, now).await?;

@@ -125,7 +125,7 @@ pub(crate) async fn is_removed(conn: &mut PgConnection, issuer: IssuerId, kid: &
     was.fetch_one(conn).await
 }
 
-/// Some sealed key, of whichever issuer.
+/// A sealed key: one of this issuer's if it has any, so that another's trouble is not its own.
 pub(crate) async fn any_sealed(conn: &mut PgConnection, issuer: IssuerId) -> sqlx::Result<Option<(KeyId, Vec<u8>)>> {
     let row = sqlx::query!(
         r#"select kid as "kid: KeyId", private_jwk_sealed from signing_key order by (issuer_id = $1) desc, created_at desc limit 1"#,

@@ -80,8 +80,8 @@ pub(crate) async fn set(
     Ok(())
 }
 
-/// Keeps the digest of a token that was granted to `known`, unless the client was removed or its credential changed since
-/// it was read: `false` then, and nothing is kept.
+/// Keeps the digest of a token that was granted to `known`, unless the client was removed, or its method or secret changed,
+/// since it was read: `false` then, and nothing is kept.
 pub(crate) async fn grant_token(
     conn: &mut PgConnection,
     token: Digest,

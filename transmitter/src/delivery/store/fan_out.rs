@@ -33,7 +33,8 @@ pub(crate) struct Recorded {
 /// A delivery to be made.
 pub(crate) struct Planned {
     pub(crate) id: DeliveryId,
-    pub(crate) seq: i64,
+    /// Of which decision: its place among those that were taken.
+    pub(crate) place: usize,
     pub(crate) stream: StreamKey,
     pub(crate) lane: Lane,
 }
@@ -98,12 +99,11 @@ pub(crate) async fn finish(
     rings: Rings,
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    let places: HashMap<i64, usize> = recorded.iter().enumerate().map(|(place, event)| (event.seq, place)).collect();
     let mut streams_of_each = vec![0_i32; recorded.len()];
     let mut urgent: HashMap<(StreamKey, i64), Lane> = HashMap::new();
     let mut place_of_each = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
-        let Some(place) = places.get(&delivery.seq).copied() else { continue };
+        let place = delivery.place;
         streams_of_each[place] += 1;
         // arrays of PostgreSQL begin with 1
         place_of_each.push(i32::try_from(place + 1).unwrap_or(i32::MAX));

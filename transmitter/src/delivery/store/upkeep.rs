@@ -32,42 +32,31 @@ async fn discard(
 ) -> sqlx::Result<u64> {
     let mut discarded = 0;
     loop {
-        let step = discard_some(&mut *conn, stream, all, reason, now).await?;
-        discarded += step;
-        if step < DISCARDED_AT_ONCE {
+        let done = sqlx::query!(
+            "with step as (
+                 select id from delivery
+                  where stream_id = $1 and ($3 or (not announces and (state = 'waiting' or due_at <= $2))) limit $5 for update
+             ), gone as (
+                 delete from delivery d where d.id = any (array(select id from step)) returning d.*
+             )
+             insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
+                    error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
+             select g.id, $2, g.seq, g.issuer_id, g.stream_id, g.event_id, g.event_type, s.delivery_method, g.lane, 'discarded',
+                    $4, g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at
+               from gone g join stream s on s.id = g.stream_id",
+            stream as _,
+            now as _,
+            all,
+            reason,
+            i64::try_from(DISCARDED_AT_ONCE).unwrap_or(i64::MAX),
+        )
+        .execute(&mut *conn)
+        .await?;
+        discarded += done.rows_affected();
+        if done.rows_affected() < DISCARDED_AT_ONCE {
             return Ok(discarded);
         }
     }
-}
-
-async fn discard_some(
-    conn: &mut PgConnection,
-    stream: StreamKey,
-    all: bool,
-    reason: &str,
-    now: Timestamp,
-) -> sqlx::Result<u64> {
-    let done = sqlx::query!(
-        "with step as (
-             select id from delivery
-              where stream_id = $1 and ($3 or (not announces and (state = 'waiting' or due_at <= $2))) limit $5 for update
-         ), gone as (
-             delete from delivery d where d.id = any (array(select id from step)) returning d.*
-         )
-         insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
-                error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
-         select g.id, $2, g.seq, g.issuer_id, g.stream_id, g.event_id, g.event_type, s.delivery_method, g.lane, 'discarded',
-                $4, g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at
-           from gone g join stream s on s.id = g.stream_id",
-        stream as _,
-        now as _,
-        all,
-        reason,
-        i64::try_from(DISCARDED_AT_ONCE).unwrap_or(i64::MAX),
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected())
 }
 
 /// Gives up what waits on streams that are disabled: what was on the wire when they were, and failed, and everything of a

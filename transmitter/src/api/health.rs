@@ -1,43 +1,46 @@
 //! `/health/*`: for supervisors and load balancers.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use sqlx::{Connection as _, PgPool};
-use ssf_common::clock::Timestamp;
-use ssf_common::runtime::Env;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use super::ApiState;
 use super::error::{ApiError, Problem};
 
-/// Whether the database answered, and when it had or had not, asked once for all who ask within a second: this endpoint is open to everybody and
+/// Whether the database answers, asked once for all who wait for it together: this endpoint is open to everybody and
 /// bounded by nothing, and must not take connections away from decisions.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<Option<(bool, Timestamp)>>>);
+pub struct Readiness(Arc<Attempts>);
+
+#[derive(Debug, Default)]
+struct Attempts {
+    ended: AtomicU64,
+    /// Whether the last one was answered.
+    last: Mutex<bool>,
+}
 
 impl Readiness {
-    async fn check(&self, pool: &PgPool, env: &Env) -> Result<(), ApiError> {
-        let mut last = self.0.lock().await;
-        let (answered, at) = match *last {
-            Some((answered, at)) if env.now() < at.plus(BELIEVED) => (answered, at),
-            _ => (asked(pool).await.is_ok(), env.now()),
-        };
-        // a failure too: whoever waited for it must not wait for another
-        *last = Some((answered, at));
-        if answered { Ok(()) } else { Err(ApiError::Unavailable) }
+    async fn check(&self, pool: &PgPool) -> Result<(), ApiError> {
+        let before = self.0.ended.load(Ordering::SeqCst);
+        let mut last = self.0.last.lock().await;
+        // one that ended since we came says it for us, also that there is no answer
+        if self.0.ended.load(Ordering::SeqCst) == before {
+            *last = asked(pool).await.is_ok();
+            self.0.ended.fetch_add(1, Ordering::SeqCst);
+        }
+        if *last { Ok(()) } else { Err(ApiError::Unavailable) }
     }
 }
 
 async fn asked(pool: &PgPool) -> sqlx::Result<()> {
     pool.acquire().await?.ping().await
 }
-
-const BELIEVED: Duration = Duration::from_secs(1);
 
 /// How the process is.
 #[derive(Serialize, ToSchema)]
@@ -61,7 +64,7 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Result<Json<ProcessH
     if state.stopping.is_cancelled() {
         return Err(ApiError::Unavailable);
     }
-    state.readiness.check(&state.pool, &state.env).await?;
+    state.readiness.check(&state.pool).await?;
     Ok(Json(ProcessHealth { status: "ready" }))
 }
 
@@ -76,8 +79,8 @@ mod tests {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let options = sqlx::postgres::PgConnectOptions::new().host("127.0.0.1").port(nobody.port());
         let pool = connect_lazily(options, "nothing", 4, "test");
-        let (readiness, env) = (Readiness::default(), Env::system());
-        let ask = || readiness.check(&pool, &env);
+        let readiness = Readiness::default();
+        let ask = || readiness.check(&pool);
         let all = async { tokio::join!(ask(), ask(), ask()) };
         let answers = tokio::time::timeout(ACQUIRE_TIMEOUT * 2, all).await.expect("one attempt, not three");
         assert!(<[_; 3]>::from(answers).iter().all(|answer| matches!(answer, Err(ApiError::Unavailable))));

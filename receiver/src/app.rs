@@ -82,8 +82,15 @@ impl Receiver {
 
     /// Everything it answers over HTTP.
     pub fn router(&self) -> Result<Router, OpenError> {
-        let api = api::router(ApiState::new(self.pool.clone(), self.env.clone(), self.keyring.clone()));
-        let api = match self.settings.api_token()? {
+        let state = ApiState::new(self.pool.clone(), self.env.clone(), self.keyring.clone());
+        let (api, admin) = (api::router(state.clone()), api::admin::router(state));
+        let (token, admin_token) = (self.settings.api_token()?, self.settings.admin_token()?);
+        let admin = match (admin_token, &token) {
+            (Some(token), _) => admin.layer(middleware::from_fn_with_state(Arc::new(token), bearer)),
+            (None, Some(_)) => admin.layer(middleware::from_fn(closed)),
+            (None, None) => admin,
+        };
+        let api = match token {
             None => api,
             Some(token) => api.layer(middleware::from_fn_with_state(Arc::new(token), bearer)),
         };
@@ -94,7 +101,7 @@ impl Receiver {
             .route("/health/ready", get(ready))
             .with_state(self.pool.clone());
         // The doors have a limit of their own.
-        let api = api.layer(DefaultBodyLimit::max(self.settings.server.max_body_bytes));
+        let api = api.merge(admin).layer(DefaultBodyLimit::max(self.settings.server.max_body_bytes));
         Ok(with_hygiene(api.merge(doors).merge(health), NO_LIMIT))
     }
 
@@ -208,6 +215,11 @@ async fn bearer(State(token): State<Arc<SecretString>>, request: Request, next: 
     let mut reply = error_reply(StatusCode::UNAUTHORIZED, "invalid_token", text);
     reply.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     reply
+}
+
+/// The application's token is set and the operator's is not: nobody can be told from the application.
+async fn closed(_request: Request, _next: Next) -> Response {
+    error_reply(StatusCode::FORBIDDEN, "access_denied", "set admin.token to use the administration")
 }
 
 fn is_shown(headers: &HeaderMap, token: &SecretString) -> bool {

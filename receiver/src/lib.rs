@@ -1,13 +1,14 @@
 //! A Shared Signals receiver: listens to transmitters, keeps cut-offs, and answers whether a session is still good.
 //!
 //! The road, data flowing right and imports pointing left:
-//! [`config`] < [`upstream`] < [`timeline`] < [`session`] < [`cutoff`] < [`inbox`] < [`doors`] < [`interop`] <
+//! [`config`] < [`audit`] < [`upstream`] < [`timeline`] < [`session`] < [`cutoff`] < [`inbox`] < [`doors`] < [`interop`] <
 //! [`validity`] < [`api`] < [`app`] < `main`. A SET comes in at [`doors`], is verified, enters the [`inbox`] and leaves
 //! as a cut-off, committed before it is acknowledged; a question enters at [`api`] and leaves as a verdict of
 //! [`validity`]. Beside the road, [`interop`] drives a stream by hand, without a database.
 
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod config;
 pub mod cutoff;
 pub mod doors;

@@ -1,8 +1,10 @@
-//! The application's HTTP interface: register sessions, ask whether they are good, read the latency report.
+//! The application's HTTP interface: register sessions, ask whether they are good, read the latency report; below
+//! [`admin`] the operator's.
 //!
 //! State is in the body: every question that could be answered is a 200. An error is
 //! `{"error": code, "error_description": text}`; one that lies in the request names the member.
 
+pub mod admin;
 mod check;
 mod error;
 mod extract;

@@ -9,9 +9,11 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod windows;
 
 pub(crate) use origin::is_on_loopback;
 pub use settings::{
-    Api, DEFAULTS, Data, Database, InboxSettings, Poll, Privacy, Requests, Server, Settings, SettingsError,
+    Admin, Api, DEFAULTS, Data, Database, InboxSettings, Poll, Privacy, Requests, Server, Settings, SettingsError,
 };
 pub use upstream::{ClientAuth, Credential, Delivery, UpstreamSettings};
+pub use windows::{BindingClass, Level, LevelWindows, Windows};

@@ -19,6 +19,11 @@ impl Settings {
         Ok(resolve_secret("api.token", self.api.token.as_ref(), self.api.token_file.as_deref())?)
     }
 
+    /// The token that opens `/admin`, if there is one.
+    pub fn admin_token(&self) -> Result<Option<SecretString>, SettingsError> {
+        Ok(resolve_secret("admin.token", self.admin.token.as_ref(), self.admin.token_file.as_deref())?)
+    }
+
     /// The root of all subject keys. With the private cluster it is made at the first start and kept beside it.
     /// It is the 32 bytes, however they are written.
     pub fn subject_key(&self, random: &dyn Random) -> Result<SecretSlice<u8>, SettingsError> {

@@ -11,6 +11,7 @@ use ssf_common::runtime::telemetry::LogSettings;
 
 use super::origin::{check_origin, is_loopback_address};
 use super::upstream::UpstreamSettings;
+use super::windows::Windows;
 
 /// The defaults, each with a sentence.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
@@ -22,12 +23,14 @@ pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 pub struct Settings {
     pub server: Server,
     pub api: Api,
+    pub admin: Admin,
     pub database: Database,
     pub data: Data,
     pub privacy: Privacy,
     pub inbox: InboxSettings,
     pub requests: Requests,
     pub poll: Poll,
+    pub windows: Windows,
     pub log: LogSettings,
     /// The transmitters to listen to, by our names for them.
     #[serde(default)]
@@ -47,6 +50,10 @@ macro_rules! sections {
 sections! {
     Server { listen: String, public_url: String, max_body_bytes: usize, grace: Span }
     Api {
+        #[serde(default, skip_serializing_if = "Option::is_none")] token: Option<Secret>,
+        #[serde(default, skip_serializing_if = "Option::is_none")] token_file: Option<PathBuf>,
+    }
+    Admin {
         #[serde(default, skip_serializing_if = "Option::is_none")] token: Option<Secret>,
         #[serde(default, skip_serializing_if = "Option::is_none")] token_file: Option<PathBuf>,
     }
@@ -138,8 +145,10 @@ impl Settings {
                 "is required with database.url; make one with `openssl rand -base64 32`, keep it, and set privacy.subject_key or privacy.subject_key_file",
             );
         }
+        self.windows.check()?;
         self.upstreams.iter().try_for_each(|(name, upstream)| upstream.check(name))?;
         self.api_token()?;
+        self.admin_token()?;
         Ok(())
     }
 }

@@ -151,3 +151,27 @@ fn a_subject_key_that_is_not_32_bytes_is_refused() {
     let said = settings.subject_key(&SystemRandom).unwrap_err().to_string();
     assert!(said.starts_with("privacy.subject_key must be 32 bytes in base64"), "{said}");
 }
+
+#[test]
+fn the_windows_have_the_defaults_of_the_levels() {
+    let settings = with_idp(&[("upstreams.idp.level", "sl3")]).unwrap();
+    let seconds = |level, class| settings.windows.window(level, class).as_secs();
+    let table = Level::ALL.map(|level| BindingClass::ALL.map(|class| seconds(level, class)));
+    assert_eq!(table, [[300, 3_600], [60, 300]]);
+    assert_eq!(settings.upstreams["idp"].level, Level::Sl3);
+}
+
+#[test]
+fn windows_that_are_no_promise_are_refused() {
+    for (key, value, named) in [
+        ("windows.sl2.bearer", "0s", "windows.sl2.bearer must be more than 0"),
+        ("windows.sl2.bound", "25h", "windows.sl2.bound must be more than 0 and at most 24h"),
+        ("windows.sl2.bearer", "60m", "windows.sl2.bearer must be shorter than bound"),
+        ("windows.sl3.bearer", "5m", "windows.sl3.bearer must be shorter than bound"),
+        ("windows.sl3.bound", "60m", "windows.sl3.bound must be shorter than that of sl2"),
+        ("windows.sl2.bearer", "1m", "windows.sl3.bearer must be shorter than that of sl2"),
+    ] {
+        let refused = load(&[(key, value)]).unwrap_err();
+        assert!(refused.starts_with(named), "{key}={value}: {refused}");
+    }
+}

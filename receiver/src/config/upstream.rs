@@ -11,6 +11,7 @@ use url::Url;
 
 use super::origin::{check_origin, check_url, is_on_loopback};
 use super::settings::{SettingsError, wrong};
+use super::windows::Level;
 
 /// One transmitter; `config.default.toml` says what each setting means.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,6 +52,8 @@ pub struct UpstreamSettings {
     pub timeline_claim: String,
     #[serde(default)]
     pub legacy_shapes: bool,
+    #[serde(default)]
+    pub level: Level,
 }
 
 /// How SETs come from it.
@@ -113,6 +116,7 @@ impl UpstreamSettings {
             revalidate_aliases: Vec::new(),
             timeline_claim: default_timeline_claim(),
             legacy_shapes: false,
+            level: Level::default(),
         }
     }
 

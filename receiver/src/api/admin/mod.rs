@@ -1,0 +1,13 @@
+//! The operator's HTTP interface, all under `/admin`: who may use it is a layer around it ([`crate::app`]).
+
+mod audit;
+
+use axum::Router;
+use axum::routing::get;
+
+use super::ApiState;
+
+/// The routes of the administration.
+pub fn router(state: ApiState) -> Router {
+    Router::new().route("/admin/audit", get(audit::list)).with_state(state)
+}

@@ -56,6 +56,7 @@ mod subjects;
 mod tls;
 mod token_endpoint;
 mod upstream;
+mod upstreams;
 mod validity;
 mod verification;
 mod warnings;

@@ -78,7 +78,7 @@ impl EventType {
         match Self::standard(uri) {
             Some(standard) => standard,
             None if vocabulary.is_revalidate(uri) => Self::Revalidate,
-            None => Self::Other(uri.to_owned()),
+            None => vocabulary.alias(uri).unwrap_or_else(|| Self::Other(uri.to_owned())),
         }
     }
 

@@ -228,6 +228,7 @@ fn revalidate_is_understood_under_every_alias_and_sent_under_one_uri() {
     let vocabulary = Vocabulary {
         revalidate_uri: "https://schemas.example.com/revalidate".to_owned(),
         revalidate_aliases: vec![Vocabulary::default().revalidate_uri],
+        ..Vocabulary::default()
     };
     assert_eq!(vocabulary.check(), Ok(()));
     for uri in ["https://schemas.example.com/revalidate", "urn:uuid:0d607c6e-95de-5e8e-bc1d-e33d8059032c"] {

@@ -1,5 +1,7 @@
 //! [`Vocabulary`]: which URI our `revalidate` event has, and under which others we understand it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::EventType;
@@ -13,12 +15,16 @@ pub struct Vocabulary {
     pub revalidate_uri: String,
     /// Further URIs under which it is understood when received.
     pub revalidate_aliases: Vec<String>,
+    /// What further URIs mean that a peer has of its own; for receiving only.
+    #[serde(skip)]
+    pub event_aliases: BTreeMap<String, EventType>,
 }
 
 impl Vocabulary {
     /// Refuses names that are no absolute URIs, and names that a standard has given to another event type.
     pub fn check(&self) -> Result<(), VocabularyError> {
-        std::iter::once(&self.revalidate_uri).chain(&self.revalidate_aliases).try_for_each(|uri| {
+        let ours = std::iter::once(&self.revalidate_uri).chain(&self.revalidate_aliases);
+        ours.chain(self.event_aliases.keys()).try_for_each(|uri| {
             if !is_uri(uri) {
                 Err(VocabularyError::NotAUri(uri.clone()))
             } else if EventType::standard(uri).is_some() {
@@ -29,6 +35,11 @@ impl Vocabulary {
         })
     }
 
+    /// The type this peer means by `uri`, if it has a name of its own for it.
+    pub(super) fn alias(&self, uri: &str) -> Option<EventType> {
+        self.event_aliases.get(uri).cloned()
+    }
+
     /// Whether `uri` means `revalidate`.
     pub(super) fn is_revalidate(&self, uri: &str) -> bool {
         uri == self.revalidate_uri || self.revalidate_aliases.iter().any(|alias| alias == uri)
@@ -37,7 +48,7 @@ impl Vocabulary {
 
 impl Default for Vocabulary {
     fn default() -> Self {
-        Self { revalidate_uri: REVALIDATE.to_owned(), revalidate_aliases: Vec::new() }
+        Self { revalidate_uri: REVALIDATE.to_owned(), revalidate_aliases: Vec::new(), event_aliases: BTreeMap::new() }
     }
 }
 
@@ -45,10 +56,10 @@ impl Default for Vocabulary {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VocabularyError {
     /// Not an absolute URI.
-    #[error("{0:?} is not an absolute URI, so it cannot name the revalidate event")]
+    #[error("{0:?} is not an absolute URI, so it cannot name an event type")]
     NotAUri(String),
     /// The URI of an event type of CAEP, RISC or SSF.
-    #[error("{0:?} is another event type, so it cannot name the revalidate event")]
+    #[error("{0:?} is another event type, so it cannot name another")]
     Taken(String),
 }
 

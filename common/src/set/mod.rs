@@ -11,7 +11,7 @@ mod verify;
 pub use claims::{Audience, Claims, DEFAULT_TIMELINE_CLAIM, Timeline};
 pub use refusal::{ErrorCode, Refusal};
 pub use sign::{SignError, sign};
-pub use verify::{Policy, VerifiedSet, verify};
+pub use verify::{Policy, Shapes, VerifiedSet, verify};
 
 /// The `typ` of a SET (RFC 8417 §2.3).
 pub const MEDIA_TYPE: &str = "application/secevent+jwt";

@@ -12,7 +12,7 @@ use crate::id::{IssuerUrl, Jti, KeyId, Txn};
 use crate::jwks::{Algorithm, KeyRefusal, VerifyingKeys};
 use crate::jwt::{Compact, Header};
 use crate::moment::Moment;
-use crate::subject::{KNOWN_MEMBERS, Subject};
+use crate::subject::{KNOWN_MEMBERS, Simple, Subject};
 
 /// What a receiver expects of one stream.
 #[derive(Clone, Debug)]
@@ -31,12 +31,30 @@ pub struct Policy {
     pub timeline_claim: String,
     /// The transmitter's `critical_subject_members` (SSF 1.0 §7.1).
     pub critical_members: Vec<String>,
-    /// Accept the subject inside the event, as early CAEP and RISC peers send it.
-    pub legacy_shapes: bool,
+    /// Which shapes are accepted.
+    pub shapes: Shapes,
+    /// The session id that means every session of the user, if this issuer has one (Keycloak: `ALL`).
+    pub every_session: Option<String>,
+}
+
+/// How far a SET may depart from the letter in its form. Nothing that makes it trustworthy is ever loosened: `typ`,
+/// `alg`, `kid`, signature, `iss`, `aud`, `jti`, `iat` and the prohibition of `exp` and `sub` hold for all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shapes {
+    /// SSF 1.0, CAEP 1.0 and the CAEP interoperability profile to the letter: `event_timestamp` in seconds, and
+    /// `reason_admin` where the profile asks for it (§2.4 there).
+    Strict,
+    /// What careless peers do: `event_timestamp` in milliseconds, no `reason_admin`.
+    #[default]
+    Lenient,
+    /// Also what was before SSF 1.0: the subject inside the event, `subject_type` for `format`, a verification without
+    /// any subject.
+    Legacy,
 }
 
 impl Policy {
-    /// The policy for a stream of `issuer` to `audiences`: every algorithm of ours, 64 KiB, strict shapes.
+    /// The policy for a stream of `issuer` to `audiences`: every algorithm of ours, 64 KiB, today's
+    /// shapes.
     pub fn new(issuer: IssuerUrl, audiences: Vec<String>) -> Self {
         Self {
             issuer,
@@ -46,7 +64,8 @@ impl Policy {
             vocabulary: Vocabulary::default(),
             timeline_claim: DEFAULT_TIMELINE_CLAIM.to_owned(),
             critical_members: Vec::new(),
-            legacy_shapes: false,
+            shapes: Shapes::default(),
+            every_session: None,
         }
     }
 }
@@ -120,7 +139,10 @@ fn read_claims(payload: &Map<String, Value>, policy: &Policy, now: Timestamp) ->
     let iat = issued_at(required(payload, "iat")?, now)?;
     let (event_type, body) = the_event(payload)?;
     let event_type = EventType::from_uri(event_type, &policy.vocabulary);
-    let sub_id = the_subject(payload, body, policy)?;
+    let sub_id = the_subject(payload, body, &event_type, policy)?;
+    if policy.shapes == Shapes::Strict {
+        check_letter(&event_type, body)?;
+    }
     let critical = sub_id.check_critical(&policy.critical_members, KNOWN_MEMBERS);
     critical.map_err(|error| Refusal::CriticalMember(error.member))?;
     Ok(Claims {
@@ -145,12 +167,39 @@ fn the_event(payload: &Map<String, Value>) -> Result<(&str, &Value), Refusal> {
     }
 }
 
-fn the_subject(payload: &Map<String, Value>, body: &Value, policy: &Policy) -> Result<Subject, Refusal> {
-    match (payload.get("sub_id"), body.get("subject")) {
-        (Some(sub_id), _) => Ok(Subject::parse(sub_id)?),
-        (None, Some(subject)) if policy.legacy_shapes => Ok(Subject::parse_legacy(subject)?),
-        _ => Err(Refusal::MissingClaim("sub_id")),
+fn the_subject(
+    payload: &Map<String, Value>,
+    body: &Value,
+    event_type: &EventType,
+    policy: &Policy,
+) -> Result<Subject, Refusal> {
+    let is_legacy = policy.shapes == Shapes::Legacy;
+    let subject = match (payload.get("sub_id"), body.get("subject")) {
+        (Some(sub_id), _) => Subject::parse(sub_id)?,
+        (None, Some(subject)) if is_legacy => Subject::parse_legacy(subject)?,
+        // It is about the stream, and says so by its state.
+        (None, None) if is_legacy && *event_type == EventType::Verification => {
+            Subject::Simple(Simple::Opaque { id: "stream".to_owned() })
+        }
+        _ => return Err(Refusal::MissingClaim("sub_id")),
+    };
+    Ok(match &policy.every_session {
+        Some(id) => subject.of_every_session(id),
+        None => subject,
+    })
+}
+
+/// What the standards ask of an event's members and careless peers forget.
+fn check_letter(event_type: &EventType, body: &Value) -> Result<(), Refusal> {
+    let in_milliseconds = |at: &Value| at.as_f64().is_some_and(|at| at > LAST_SECOND);
+    if body.get("event_timestamp").is_some_and(in_milliseconds) {
+        return Err(Refusal::MalformedClaim("event_timestamp"));
     }
+    let needs_reason = matches!(event_type, EventType::SessionRevoked | EventType::CredentialChange);
+    if needs_reason && body.get("reason_admin").is_none() {
+        return Err(Refusal::MissingClaim("reason_admin"));
+    }
+    Ok(())
 }
 
 fn issued_at(iat: &Value, now: Timestamp) -> Result<Timestamp, Refusal> {

@@ -38,6 +38,15 @@ impl Complex {
         &self.members
     }
 
+    /// See [`Subject::of_every_session`](super::Subject::of_every_session).
+    pub(super) fn of_every_session(mut self, id: &str) -> Self {
+        let means_every = |member: &Simple| matches!(member, Simple::Opaque { id: named } if named == id);
+        if self.members.contains_key("user") && self.members.get("session").is_some_and(means_every) {
+            self.members.remove("session");
+        }
+        self
+    }
+
     /// As JSON: `format` first, then the members sorted by name.
     pub fn to_value(&self) -> Value {
         let mut object = Map::new();

@@ -91,6 +91,16 @@ impl Subject {
         }
     }
 
+    /// Without its session, if that is called `id` and a user is named beside it: some transmitters write so that every
+    /// session of the user is meant (Keycloak: `ALL`). Any other subject stays as it is.
+    #[must_use]
+    pub fn of_every_session(self, id: &str) -> Self {
+        match self {
+            Self::Complex(complex) => Self::Complex(complex.of_every_session(id)),
+            simple @ Self::Simple(_) => simple,
+        }
+    }
+
     /// Refuses a complex subject that has a member which is `critical` and not `understood` (SSF 1.0 §3.6): its event
     /// must be discarded. `critical` comes from the transmitter's metadata (`critical_subject_members`); a receiver
     /// that can use every member the standard names passes [`KNOWN_MEMBERS`](super::KNOWN_MEMBERS) as `understood`.

@@ -3,7 +3,9 @@
 //! [`Settings`] are those of the service, [`UpstreamSettings`] those of one transmitter. `main` loads them, `app` is
 //! built from them; no stage reads a setting by itself.
 
+mod credential;
 mod origin;
+mod profile;
 mod secrets;
 mod settings;
 #[cfg(test)]
@@ -11,9 +13,11 @@ mod tests;
 mod upstream;
 mod windows;
 
+pub use credential::{AssertionAudience, ClientAuth, ClientKey, Credential};
 pub(crate) use origin::is_on_loopback;
+pub use profile::Profile;
 pub use settings::{
     Admin, Api, DEFAULTS, Data, Database, InboxSettings, Poll, Privacy, Requests, Server, Settings, SettingsError,
 };
-pub use upstream::{ClientAuth, Credential, Delivery, UpstreamSettings};
+pub use upstream::{Delivery, UpstreamSettings};
 pub use windows::{BindingClass, Level, LevelWindows, Windows};

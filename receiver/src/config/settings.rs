@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use ssf_common::event::VocabularyError;
+use ssf_common::jwks::ImportError;
 use ssf_common::runtime::config::{ConfigError, Layers, Secret, SecretError, Span};
 use ssf_common::runtime::telemetry::LogSettings;
 
@@ -177,6 +178,14 @@ pub enum SettingsError {
         key: String,
         /// Why.
         source: VocabularyError,
+    },
+    /// A private key is not usable.
+    #[error("{key}: {source}")]
+    Key {
+        /// The setting.
+        key: String,
+        /// Why.
+        source: ImportError,
     },
     /// A generated secret could not be kept.
     #[error("{} could not be written; make the directory writable or set {key}", path.display())]

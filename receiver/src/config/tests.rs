@@ -80,6 +80,21 @@ fn a_configuration_that_cannot_work_is_refused_by_its_key() {
             &[("upstreams.idp.client_auth", "basic")],
             "upstreams.idp.client_auth (on the command line) is \"basic\"; choose one of",
         ),
+        (&[("upstreams.idp.verify_patience", "0s")], "upstreams.idp.verify_patience must be more than 0"),
+        (&[("upstreams.idp.event_aliases", "{\"urn:x:y\" = \"logout\"}")], "upstreams.idp.event_aliases must map URIs"),
+        (
+            &[("upstreams.idp.event_aliases", "{plain = \"session-revoked\"}")],
+            "upstreams.idp.event_aliases: \"plain\" is not an absolute URI",
+        ),
+        (
+            &[("upstreams.idp.profile", "strict"), ("upstreams.idp.legacy_shapes", "true")],
+            "upstreams.idp.legacy_shapes is the old spelling of profile",
+        ),
+        (&[("upstreams.idp.client_key", "{}")], "upstreams.idp.client_key is used with client_auth"),
+        (
+            &[("upstreams.idp.client_auth", "private_key_jwt")],
+            "upstreams.idp.token and client_auth = \"private_key_jwt\"",
+        ),
         (&[("upstreams.idp.client_id", "rp")], "upstreams.idp.token and client_id or client_secret are both set"),
         (&[("upstreams.idp.verify_every", "0s")], "upstreams.idp.verify_every must be more than 0"),
         (&[("upstreams.idp.timeline_claim", "iss")], "upstreams.idp.timeline_claim must not"),
@@ -106,6 +121,28 @@ fn a_missing_credential_is_refused_with_what_to_do() {
     assert!(said.starts_with("upstreams.idp.client_secret is required with client_id"), "{said}");
     let said = load(&[&IDP[..2], &[("upstreams.idp.token_file", "/nowhere")]].concat()).unwrap_err();
     assert!(said.starts_with("upstreams.idp.token_file = /nowhere cannot be read"), "{said}");
+}
+
+#[test]
+fn a_signing_client_needs_a_name_and_a_private_key_and_nothing_else() {
+    let signing = [&IDP[..2], &[("upstreams.idp.client_auth", "private_key_jwt")]].concat();
+    let said = |more: &[(&str, &str)]| load(&[&signing, more].concat()).unwrap_err();
+    assert!(said(&[]).starts_with("upstreams.idp.client_id is required with client_auth"), "{}", said(&[]));
+    let named = ("upstreams.idp.client_id", "rp");
+    assert!(said(&[named]).starts_with("upstreams.idp.client_key is required"), "{}", said(&[named]));
+    let public = "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}";
+    let refused = said(&[named, ("upstreams.idp.client_key", public)]);
+    assert_eq!(refused, "upstreams.idp.client_key: the JWK's member `d` is missing or cannot be read");
+    let key = ssf_common::jwks::SigningKey::generate(ssf_common::jwks::Algorithm::EdDsa).unwrap().to_private_jwk();
+    let given = ("upstreams.idp.client_key", secrecy::ExposeSecret::expose_secret(&key));
+    assert!(
+        said(&[named, given, ("upstreams.idp.client_secret", "s")])
+            .starts_with("upstreams.idp.client_secret has no use")
+    );
+    let settings = load(&[&signing, &[named, given][..]].concat()).unwrap();
+    assert!(matches!(settings.upstreams["idp"].credential("idp"), Ok(Credential::Key { .. })));
+    let (plain, _) = settings.upstreams["idp"].without_secrets();
+    assert!(plain.client_key.is_none());
 }
 
 #[test]

@@ -1,15 +1,17 @@
-//! The settings of one transmitter we listen to: `[upstreams.<name>]`.
+//! The settings of one transmitter we listen to: `[upstreams.<name>]`, or what an operator gave while running.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use ssf_common::event::{EventType, Vocabulary};
 use ssf_common::id::IssuerUrl;
-use ssf_common::runtime::config::{Secret, Span, resolve_secret};
+use ssf_common::runtime::config::{Secret, Span};
 use url::Url;
 
+use super::credential::{AssertionAudience, ClientAuth};
 use super::origin::{check_origin, check_url, is_on_loopback};
+use super::profile::{self, Profile};
 use super::settings::{SettingsError, wrong};
 use super::windows::Level;
 
@@ -28,6 +30,12 @@ pub struct UpstreamSettings {
     pub client_secret_file: Option<PathBuf>,
     #[serde(default)]
     pub client_auth: ClientAuth,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<Secret>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_key_file: Option<PathBuf>,
+    #[serde(default)]
+    pub assertion_audience: AssertionAudience,
     #[serde(default = "default_scope")]
     pub scope: String,
     #[serde(default)]
@@ -44,14 +52,22 @@ pub struct UpstreamSettings {
     pub description: String,
     #[serde(default = "default_verify_every")]
     pub verify_every: Span,
+    #[serde(default = "default_verify_patience")]
+    pub verify_patience: Span,
     #[serde(default = "default_revalidate_uri")]
     pub revalidate_uri: String,
     #[serde(default)]
     pub revalidate_aliases: Vec<String>,
     #[serde(default = "default_timeline_claim")]
     pub timeline_claim: String,
-    #[serde(default)]
-    pub legacy_shapes: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub event_aliases: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub every_session_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legacy_shapes: Option<bool>,
     #[serde(default)]
     pub level: Level,
 }
@@ -66,34 +82,6 @@ pub enum Delivery {
     Poll,
 }
 
-/// What we show to be let in.
-#[derive(Clone, Debug)]
-pub enum Credential {
-    /// A token that was issued once.
-    Static(SecretString),
-    /// Client credentials, for which the token endpoint issues tokens (RFC 6749 §4.4).
-    Client {
-        /// Our name there.
-        id: String,
-        /// Our secret there.
-        secret: SecretString,
-        /// How the two are shown.
-        auth: ClientAuth,
-    },
-}
-
-/// How client credentials are shown to the token endpoint, by the names of RFC 7591 §2.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ClientAuth {
-    /// In the `Authorization` header (RFC 6749 §2.3.1).
-    #[default]
-    #[serde(rename = "client_secret_basic")]
-    Basic,
-    /// In the form (RFC 6749 §2.3.1, for servers that want it there).
-    #[serde(rename = "client_secret_post")]
-    Post,
-}
-
 impl UpstreamSettings {
     /// Settings with every default, for `issuer` and a way of delivery; a credential is still missing.
     pub fn new(issuer: IssuerUrl, delivery: Delivery) -> Self {
@@ -104,6 +92,9 @@ impl UpstreamSettings {
             client_secret: None,
             client_secret_file: None,
             client_auth: ClientAuth::default(),
+            client_key: None,
+            client_key_file: None,
+            assertion_audience: AssertionAudience::default(),
             scope: default_scope(),
             token_url: String::new(),
             token: None,
@@ -112,10 +103,14 @@ impl UpstreamSettings {
             events_requested: Vec::new(),
             description: String::new(),
             verify_every: default_verify_every(),
+            verify_patience: default_verify_patience(),
             revalidate_uri: default_revalidate_uri(),
             revalidate_aliases: Vec::new(),
             timeline_claim: default_timeline_claim(),
-            legacy_shapes: false,
+            event_aliases: BTreeMap::new(),
+            every_session_id: String::new(),
+            profile: None,
+            legacy_shapes: None,
             level: Level::default(),
         }
     }
@@ -132,7 +127,21 @@ impl UpstreamSettings {
 
     /// How this transmitter names event types.
     pub fn vocabulary(&self) -> Vocabulary {
-        Vocabulary { revalidate_uri: self.revalidate_uri.clone(), revalidate_aliases: self.revalidate_aliases.clone() }
+        let named =
+            |(uri, name): (&String, &String)| Some((uri.clone(), EventType::from_name(name, &Vocabulary::default())?));
+        let mut event_aliases = self.profile().event_aliases();
+        event_aliases.extend(self.event_aliases.iter().filter_map(named));
+        let (revalidate_uri, revalidate_aliases) = (self.revalidate_uri.clone(), self.revalidate_aliases.clone());
+        Vocabulary { revalidate_uri, revalidate_aliases, event_aliases }
+    }
+
+    /// How far it may depart from the letter of the standards.
+    pub fn profile(&self) -> Profile {
+        match (self.profile, self.legacy_shapes) {
+            (Some(profile), _) => profile,
+            (None, Some(true)) => Profile::Legacy,
+            (None, _) => Profile::default(),
+        }
     }
 
     /// The URIs of the event types to ask for; without any in the settings, all that have an effect here.
@@ -145,40 +154,14 @@ impl UpstreamSettings {
         named.map(|event_type| event_type.uri(&vocabulary).to_owned()).collect()
     }
 
-    /// What we show to be let in; `name` is ours for the transmitter, for errors.
-    pub fn credential(&self, name: &str) -> Result<Credential, SettingsError> {
-        self.credential_as(|of| format!("upstreams.{name}.{of}"))
-    }
-
-    /// The same of a transmitter that is not one of the settings: errors call members by their own names.
-    pub fn unnamed_credential(&self) -> Result<Credential, SettingsError> {
-        self.credential_as(ToOwned::to_owned)
-    }
-
     /// Whether such a transmitter may be talked to: its URLs are https, or plain http on loopback.
     pub fn check_unnamed(&self) -> Result<(), SettingsError> {
         check_url(self.issuer.as_str(), "issuer")?;
         self.check_token_url("token_url".to_owned())
     }
 
-    fn credential_as(&self, key: impl Fn(&str) -> String) -> Result<Credential, SettingsError> {
-        let token = resolve_secret(&key("token"), self.token.as_ref(), self.token_file.as_deref())?;
-        let secret =
-            resolve_secret(&key("client_secret"), self.client_secret.as_ref(), self.client_secret_file.as_deref())?;
-        match (token, self.client_id.as_str(), secret) {
-            (Some(token), "", None) => Ok(Credential::Static(token)),
-            (Some(_), _, _) => wrong(key("token"), "and client_id or client_secret are both set; keep one of them"),
-            (None, "", None) => wrong(
-                key("client_id"),
-                "has no value; register this receiver with the transmitter and set client_id and client_secret (or client_secret_file), or token (or token_file)",
-            ),
-            (None, "", Some(_)) => wrong(key("client_id"), "is required with client_secret"),
-            (None, _, None) => wrong(key("client_secret"), "is required with client_id; set it or client_secret_file"),
-            (None, id, Some(secret)) => Ok(Credential::Client { id: id.to_owned(), secret, auth: self.client_auth }),
-        }
-    }
-
-    pub(super) fn check(&self, name: &str) -> Result<(), SettingsError> {
+    /// Whether everything fits together; `name` is ours for the transmitter, for errors.
+    pub(crate) fn check(&self, name: &str) -> Result<(), SettingsError> {
         let key = |of: &str| format!("upstreams.{name}.{of}");
         if !is_path_name(name) {
             return wrong(
@@ -186,14 +169,28 @@ impl UpstreamSettings {
                 "must be named by lower-case letters, digits, - and _, starting with a letter or digit, at most 63",
             );
         }
-        check_origin(self.issuer.as_str(), &key("issuer"))?;
+        match self.profile() {
+            // Google calls itself so.
+            Profile::Legacy => check_url(self.issuer.as_str(), &key("issuer"))?,
+            Profile::Strict | Profile::Lenient => check_origin(self.issuer.as_str(), &key("issuer"))?,
+        }
+        if matches!((self.profile, self.legacy_shapes), (Some(Profile::Strict | Profile::Lenient), Some(true))) {
+            return wrong(
+                key("legacy_shapes"),
+                "is the old spelling of profile = \"legacy\" and says otherwise than profile; remove it",
+            );
+        }
         self.check_token_url(key("token_url"))?;
         if self.verify_every.duration().is_zero() {
             return wrong(key("verify_every"), "must be more than 0, for example \"5m\"");
         }
+        if self.verify_patience.duration().is_zero() {
+            return wrong(key("verify_patience"), "must be more than 0, for example \"1m\"");
+        }
         if RESERVED_CLAIMS.contains(&self.timeline_claim.as_str()) {
             return wrong(key("timeline_claim"), "must not be the name of a registered claim");
         }
+        profile::check_aliases(&self.event_aliases, &key("event_aliases"))?;
         let vocabulary = self.vocabulary();
         vocabulary.check().map_err(|source| SettingsError::Vocabulary { key: key("revalidate_uri"), source })?;
         if self.events_requested.iter().any(|name| EventType::from_name(name, &vocabulary).is_none()) {
@@ -221,6 +218,10 @@ fn default_scope() -> String {
 
 const fn default_verify_every() -> Span {
     Span::from_secs(300)
+}
+
+const fn default_verify_patience() -> Span {
+    Span::from_secs(60)
 }
 
 fn default_revalidate_uri() -> String {

@@ -71,6 +71,7 @@ impl Fault {
             DiscoveryError::OtherIssuer { .. } => Some("SSF 1.0 §7.2.3"),
             DiscoveryError::Body { .. } => Some("SSF 1.0 §7.2.2"),
             DiscoveryError::Endpoint(_) => Some(METADATA),
+            DiscoveryError::NotStrict { .. } => Some("CAEP interop §2.3"),
             DiscoveryError::Fetch { .. } | DiscoveryError::Status { .. } => None,
         };
         match self {
@@ -81,7 +82,7 @@ impl Fault {
             Self::Call(CallError::Token { source: TokenError::Endpoint(error), .. }) => match error {
                 DiscoveryError::OtherIssuer { .. } => Some("RFC 8414 §3.3"),
                 DiscoveryError::Body { .. } | DiscoveryError::Endpoint(_) => Some("RFC 8414 §2"),
-                DiscoveryError::Fetch { .. } | DiscoveryError::Status { .. } => None,
+                DiscoveryError::Fetch { .. } | DiscoveryError::Status { .. } | DiscoveryError::NotStrict { .. } => None,
             },
             Self::Call(CallError::Endpoint(EndpointError { member: "delivery.endpoint_url" })) => {
                 Some("SSF 1.0 §6.1.2")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use ssf_common::id::KeyId;
 use ssf_common::runtime::Env;
-use ssf_common::set::{Policy, Refusal, VerifiedSet};
+use ssf_common::set::{Policy, Refusal, Shapes, VerifiedSet};
 use url::Url;
 
 use super::check::claims;
@@ -47,7 +47,9 @@ impl Judge {
         let key_set = key_set_of(&peer.metadata, peer.settings.is_development())?;
         peer.keys.refresh(&key_set).await.map_err(LinkError::from)?;
         let mut policy = policy_of(&peer.settings, audiences, Some(&peer.metadata), peer.max_set_bytes);
-        policy.legacy_shapes |= peer.is_lenient;
+        if peer.is_lenient {
+            policy.shapes = Shapes::Legacy;
+        }
         Ok(Self { peer, policy, key_set })
     }
 

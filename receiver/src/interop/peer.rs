@@ -65,6 +65,8 @@ impl Peer {
         match &credential {
             Credential::Static(token) => mask.learn(token.expose_secret()),
             Credential::Client { secret, .. } => mask.learn(secret.expose_secret()),
+            // The key itself never travels; what is signed with it is masked as any JWT is.
+            Credential::Key { .. } => {}
         }
         let trace = Arc::new(Trace::new(Arc::clone(&mask), manner.trace));
         let http = Http::new(manner.timeout).map_err(Fault::Http)?.watched_by(Arc::<Trace>::clone(&trace));

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, StatusCode};
 use reqwest::RequestBuilder;
 use serde::Serialize;
 use serde_json::Value;
@@ -27,6 +27,7 @@ pub struct Call {
     url: Url,
     timeout: Option<Duration>,
     limit: usize,
+    due: &'static [StatusCode],
 }
 
 /// The calls a transmitter announces endpoints for.
@@ -44,7 +45,7 @@ impl<'a> Calls<'a> {
 
     /// Creates a stream (§8.1.1.1).
     pub fn create(self, wanted: &impl Serialize) -> Result<Call, CallError> {
-        Ok(Call::new("creating the stream", Method::POST, self.configuration()?).with(wanted))
+        Ok(Call::new("creating the stream", Method::POST, self.configuration()?).due(CREATED).with(wanted))
     }
 
     /// Reads one stream (§8.1.1.2).
@@ -59,17 +60,19 @@ impl<'a> Calls<'a> {
 
     /// Changes our members of a stream, those that are named (§8.1.1.3).
     pub fn update(self, change: &impl Serialize) -> Result<Call, CallError> {
-        Ok(Call::new("changing the stream", Method::PATCH, self.configuration()?).with(change))
+        Ok(Call::new("changing the stream", Method::PATCH, self.configuration()?).due(OK_OR_LATER).with(change))
     }
 
     /// Replaces all our members of a stream (§8.1.1.4).
     pub fn replace(self, change: &impl Serialize) -> Result<Call, CallError> {
-        Ok(Call::new("replacing the stream's configuration", Method::PUT, self.configuration()?).with(change))
+        Ok(Call::new("replacing the stream's configuration", Method::PUT, self.configuration()?)
+            .due(OK_OR_LATER)
+            .with(change))
     }
 
     /// Deletes a stream (§8.1.1.5).
     pub fn delete(self, stream: &StreamId) -> Result<Call, CallError> {
-        Ok(Call::new("deleting the stream", Method::DELETE, of(self.configuration()?, stream)))
+        Ok(Call::new("deleting the stream", Method::DELETE, of(self.configuration()?, stream)).due(NO_CONTENT))
     }
 
     /// Reads a stream's status (§8.1.2.1).
@@ -81,7 +84,7 @@ impl<'a> Calls<'a> {
     /// Changes a stream's status (§8.1.2.2).
     pub fn set_status(self, wanted: &impl Serialize) -> Result<Call, CallError> {
         let url = self.announced(self.at.status_endpoint.as_deref(), "status_endpoint")?;
-        Ok(Call::new("changing the stream's status", Method::POST, url).with(wanted))
+        Ok(Call::new("changing the stream's status", Method::POST, url).due(OK_OR_LATER).with(wanted))
     }
 
     /// Adds a subject to a stream (§8.1.3.2).
@@ -93,13 +96,13 @@ impl<'a> Calls<'a> {
     /// Removes a subject from a stream (§8.1.3.3).
     pub fn remove_subject(self, wanted: &impl Serialize) -> Result<Call, CallError> {
         let url = self.announced(self.at.remove_subject_endpoint.as_deref(), "remove_subject_endpoint")?;
-        Ok(Call::new("removing the subject", Method::POST, url).with(wanted))
+        Ok(Call::new("removing the subject", Method::POST, url).due(NO_CONTENT).with(wanted))
     }
 
     /// Asks for a verification event (§8.1.4.2).
     pub fn verify(self, wanted: &impl Serialize) -> Result<Call, CallError> {
         let url = self.announced(self.at.verification_endpoint.as_deref(), "verification_endpoint")?;
-        Ok(Call::new("asking for a verification", Method::POST, url).with(wanted))
+        Ok(Call::new("asking for a verification", Method::POST, url).due(NO_CONTENT).with(wanted))
     }
 
     fn configuration(self) -> Result<Url, CallError> {
@@ -142,8 +145,17 @@ impl Call {
         self.limit
     }
 
+    /// Whether the section names this status for a success; others do well with any 2xx.
+    pub(super) fn is_due(&self, status: StatusCode) -> bool {
+        self.due.contains(&status)
+    }
+
     const fn new(name: &'static str, method: Method, url: Url) -> Self {
-        Self { name, method, url, body: None, timeout: None, limit: MAX_ANSWER }
+        Self { name, method, url, body: None, timeout: None, limit: MAX_ANSWER, due: OK }
+    }
+
+    fn due(self, due: &'static [StatusCode]) -> Self {
+        Self { due, ..self }
     }
 
     fn with(self, body: &impl Serialize) -> Self {
@@ -157,3 +169,8 @@ fn of(mut url: Url, stream: &StreamId) -> Url {
     url.query_pairs_mut().append_pair("stream_id", stream.as_str());
     url
 }
+
+const OK: &[StatusCode] = &[StatusCode::OK];
+const CREATED: &[StatusCode] = &[StatusCode::CREATED];
+const OK_OR_LATER: &[StatusCode] = &[StatusCode::OK, StatusCode::ACCEPTED];
+const NO_CONTENT: &[StatusCode] = &[StatusCode::NO_CONTENT];

@@ -17,6 +17,7 @@ use super::call::{Call, Calls};
 use super::discover::DiscoveryError;
 use super::fetch::{Answer, EndpointError, FetchError, Http};
 use super::token::{TokenError, Tokens};
+use crate::config::Profile;
 
 /// Makes the calls, at one transmitter and with its token.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub struct Client {
     http: Http,
     tokens: Tokens,
     is_development: bool,
+    is_strict: bool,
 }
 
 /// A call did not do what it was made for.
@@ -103,7 +105,13 @@ impl CallError {
 impl Client {
     /// At one transmitter.
     pub const fn new(http: Http, tokens: Tokens, is_development: bool) -> Self {
-        Self { http, tokens, is_development }
+        Self { http, tokens, is_development, is_strict: false }
+    }
+
+    /// The same, taking of answers what this profile takes.
+    #[must_use]
+    pub fn of(self, profile: Profile) -> Self {
+        Self { is_strict: profile == Profile::Strict, ..self }
     }
 
     /// The calls at the transmitter of this metadata.
@@ -120,8 +128,12 @@ impl Client {
     /// Reads one stream (§8.1.1.2).
     pub async fn read(&self, at: &Metadata, stream: &StreamId) -> Result<StreamConfiguration, CallError> {
         let call = self.calls(at).read(stream)?;
+        let answer = self.done(&call).await?;
+        if self.is_strict {
+            return read(&call, &answer);
+        }
         // Some answer with a list of one.
-        let found: OneOrMany = read(&call, &self.done(&call).await?)?;
+        let found: OneOrMany = read(&call, &answer)?;
         let not_there = CallError::Status { call: call.name, status: StatusCode::NOT_FOUND, retry_after: None };
         found.into_vec().into_iter().find(|one| one.stream_id == *stream).ok_or(not_there)
     }
@@ -133,6 +145,9 @@ impl Client {
             Err(error) if error.is_not_found() => return Ok(Vec::new()),
             answer => answer?,
         };
+        if self.is_strict {
+            return read(&call, &answer);
+        }
         if answer.body.is_empty() {
             return Ok(Vec::new());
         }
@@ -199,7 +214,8 @@ impl Client {
     /// An answer that says yes, in whatever words.
     async fn done(&self, call: &Call) -> Result<Answer, CallError> {
         let answer = self.answered(call).await?;
-        if answer.status.is_success() {
+        let is_done = if self.is_strict { call.is_due(answer.status) } else { answer.status.is_success() };
+        if is_done {
             Ok(answer)
         } else {
             Err(CallError::Status { call: call.name, status: answer.status, retry_after: answer.retry_after() })

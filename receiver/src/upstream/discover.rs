@@ -7,6 +7,7 @@ use ssf_common::protocol::{Metadata, well_known_path};
 use url::Url;
 
 use super::fetch::{self, Answer, EndpointError, FetchError, Http, MAX_ANSWER};
+use crate::config::Profile;
 
 /// The metadata cannot be had, or must not be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,14 +46,56 @@ pub enum DiscoveryError {
         /// The configured issuer.
         expected: IssuerUrl,
     },
+    /// Not what the strict profile asks for (CAEP interop §2.3).
+    #[error(
+        "{document} has no good `{member}`, which the strict profile asks for (CAEP interop §2.3); set profile = \"lenient\" to go without"
+    )]
+    NotStrict {
+        /// Which document.
+        document: &'static str,
+        /// What is missing in it.
+        member: &'static str,
+    },
     /// An endpoint in it may not be called.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
 }
 
-/// The metadata of `issuer`, whose `issuer` is identical to the one asked for (SSF 1.0 §7.2.3).
-pub async fn metadata(http: &Http, issuer: &IssuerUrl) -> Result<Metadata, DiscoveryError> {
-    metadata_of(&metadata_document(http, issuer).await?, issuer)
+/// The metadata of `issuer`, whose `issuer` is identical to the one asked for (SSF 1.0 §7.2.3), wherever this profile
+/// looks for them.
+pub async fn metadata(http: &Http, issuer: &IssuerUrl, profile: Profile) -> Result<Metadata, DiscoveryError> {
+    let mut missing = None;
+    for name in profile.documents() {
+        match well_known(http, issuer, name, METADATA).await {
+            Err(error @ DiscoveryError::Status { status: StatusCode::NOT_FOUND, .. }) => {
+                // What the first one said is the one to tell.
+                missing.get_or_insert(error);
+            }
+            answer => {
+                let found = metadata_of(&answer?, issuer)?;
+                return if profile == Profile::Strict { to_the_letter(found) } else { Ok(found) };
+            }
+        }
+    }
+    let nowhere = DiscoveryError::Status { document: METADATA, status: StatusCode::NOT_FOUND };
+    Err(missing.unwrap_or(nowhere))
+}
+
+/// The members that the CAEP interoperability profile asks for (§2.3 there).
+fn to_the_letter(found: Metadata) -> Result<Metadata, DiscoveryError> {
+    let members = [
+        ("spec_version", found.spec_version.as_deref() == Some("1_0")),
+        ("delivery_methods_supported", !found.delivery_methods_supported.is_empty()),
+        ("jwks_uri", found.jwks_uri.is_some()),
+        ("configuration_endpoint", found.configuration_endpoint.is_some()),
+        ("status_endpoint", found.status_endpoint.is_some()),
+        ("verification_endpoint", found.verification_endpoint.is_some()),
+        ("authorization_schemes", !found.authorization_schemes.is_empty()),
+    ];
+    match members.into_iter().find(|(_, is_there)| !is_there) {
+        Some((member, _)) => Err(DiscoveryError::NotStrict { document: METADATA, member }),
+        None => Ok(found),
+    }
 }
 
 /// The answer that holds the metadata of `issuer`, with any status that says yes.
@@ -121,7 +164,7 @@ mod tests {
         let server = MockServer::start().await;
         Mock::given(path("/.well-known/ssf-configuration")).respond_with(response).mount(&server).await;
         let http = Http::new(Duration::from_secs(5)).unwrap();
-        match metadata(&http, &server.uri().into()).await {
+        match metadata(&http, &server.uri().into(), Profile::Lenient).await {
             Ok(_) => "found".to_owned(),
             Err(error) => chain(&error).replace(&server.uri(), "<issuer>"),
         }

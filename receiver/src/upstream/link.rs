@@ -20,7 +20,7 @@ use super::fetch::{self, EndpointError, FetchError, Http};
 use super::keys::{Keys, KeysError};
 use super::token::Tokens;
 use super::{Held, Method, UpstreamId, store};
-use crate::config::{Settings, SettingsError, UpstreamSettings};
+use crate::config::{Profile, Settings, SettingsError, UpstreamSettings};
 
 /// One transmitter, as configured, as discovered, and as it stands in the database.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Upstream {
         let upstream = Self {
             id,
             name: name.to_owned(),
-            client: Client::new(http.clone(), tokens, settings.is_development()),
+            client: Client::new(http.clone(), tokens, settings.is_development()).of(settings.profile()),
             news: Wake::new(),
             keys: Keys::new(http.clone(), env.clone(), cooldown),
             pool,
@@ -189,11 +189,15 @@ impl Upstream {
             "" => format!("ssf-receiver {}", self.name),
             given => given.to_owned(),
         };
+        let delivery = match self.method() {
+            Method::Push => Delivery::push(self.push_endpoint.clone(), authorization),
+            Method::Poll => Delivery::poll(None),
+        };
         CreateStream {
             events_requested: Some(self.settings.event_uris()),
-            delivery: Some(match self.method() {
-                Method::Push => Delivery::push(self.push_endpoint.clone(), authorization),
-                Method::Poll => Delivery::poll(None),
+            delivery: Some(match self.settings.profile() {
+                Profile::Legacy => delivery.in_legacy_words(),
+                Profile::Strict | Profile::Lenient => delivery,
             }),
             description: Some(description),
             aud: None,
@@ -209,7 +213,7 @@ impl Upstream {
     /// Reads the metadata now.
     pub async fn discover(&self) -> Result<Arc<Metadata>, DiscoveryError> {
         let now = self.env.now();
-        let metadata = Arc::new(discover::metadata(&self.http, &self.settings.issuer).await?);
+        let metadata = Arc::new(discover::metadata(&self.http, &self.settings.issuer, self.settings.profile()).await?);
         *self.metadata.write().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(&metadata), now));
         self.renew_policy();
         Ok(metadata)
@@ -270,7 +274,9 @@ pub(crate) fn policy_of(
         vocabulary: settings.vocabulary(),
         timeline_claim: settings.timeline_claim.clone(),
         critical_members: metadata.map(|known| known.critical_subject_members.clone()).unwrap_or_default(),
-        legacy_shapes: settings.legacy_shapes,
+        shapes: settings.profile().shapes(),
+        algorithms: settings.profile().algorithms(),
+        every_session: Some(settings.every_session_id.clone()).filter(|id| !id.is_empty()),
         ..Policy::new(settings.issuer.clone(), audiences)
     }
 }

@@ -8,6 +8,7 @@
 //! [`keys`] holds the published keys, and the [`keeper`] brings the stream to what is configured and keeps it so. All of
 //! them speak HTTP through `fetch`: no redirects, no endless bodies, no plain http but on loopback.
 
+mod assertion;
 pub mod call;
 pub mod client;
 pub mod discover;

@@ -9,7 +9,7 @@ use ssf_common::protocol::{CreateStream, Delivery, DeliveryMethod, Metadata, Str
 use url::Url;
 
 use super::{Held, Method, Stream};
-use crate::config::UpstreamSettings;
+use crate::config::{Profile, UpstreamSettings};
 
 /// One step towards a stream that is as configured and known to work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Progress {
             return Step::Inspect(stream_id.clone());
         }
         let every = settings.verify_every.duration().max(self.min_interval);
-        let patience = every.min(PATIENCE).max(self.min_interval);
+        let patience = settings.verify_patience.duration().min(every).max(self.min_interval);
         let is_time = match (held.verification_sent_at, held.last_verified_at) {
             (Some(sent), _) => now >= sent.plus(patience),
             (None, Some(verified)) => now >= verified.plus(every),
@@ -147,7 +147,9 @@ pub(super) fn accepted(
     if !settings.audiences.is_empty() && !answer.aud.names_any_of(&settings.audiences) {
         return Err(StreamFault::Audience);
     }
-    if answer.delivery.known_method().is_some_and(|given| given.as_str() != method.as_str()) {
+    // Where the letter counts, the URI of an old draft is another method.
+    let is_old = settings.profile() == Profile::Strict && answer.delivery.is_legacy();
+    if is_old || answer.delivery.known_method().is_some_and(|given| given.as_str() != method.as_str()) {
         return Err(StreamFault::Method);
     }
     let poll_endpoint = answer.delivery.endpoint_url.clone().filter(|_| method == Method::Poll);
@@ -220,8 +222,6 @@ pub(super) const fn can_verify(metadata: &Metadata) -> bool {
     metadata.verification_endpoint.is_some()
 }
 
-/// A verification event that has not come after this long is asked for again.
-const PATIENCE: Duration = Duration::from_mins(1);
 const BETWEEN_AUTHORIZATIONS: Duration = Duration::from_mins(1);
 
 #[cfg(test)]

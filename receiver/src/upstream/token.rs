@@ -8,14 +8,16 @@ use http::{StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use ssf_common::clock::Timestamp;
 use ssf_common::id::IssuerUrl;
+use ssf_common::jwks::KeyError;
 use ssf_common::protocol::{OAuthError, TokenResponse};
 use ssf_common::runtime::Env;
 use tokio::sync::Mutex;
 use url::Url;
 
+use super::assertion::{ASSERTION_TYPE, assertion};
 use super::discover::{self, DiscoveryError};
 use super::fetch::{FetchError, Http, MAX_ANSWER};
-use crate::config::{ClientAuth, Credential, UpstreamSettings};
+use crate::config::{AssertionAudience, ClientAuth, Credential, SettingsError, UpstreamSettings};
 
 /// Hands out the access token of one upstream and gets a new one when it must. Callers that come together share one
 /// request.
@@ -48,13 +50,21 @@ pub enum TokenError {
     #[error("the token endpoint cannot be read")]
     Fetch(#[source] FetchError),
     /// It said no.
-    #[error("the token endpoint answered {status}{}; check client_id and client_secret of the upstream", said(.code.as_deref()))]
+    #[error("the token endpoint answered {status}{}; {remedy}", said(.code.as_deref()))]
     Refused {
         /// The answer.
         status: StatusCode,
         /// The error code in it (RFC 6749 §5.2).
         code: Option<String>,
+        /// What may help.
+        remedy: &'static str,
     },
+    /// The private key cannot be had.
+    #[error("no client assertion can be made")]
+    Key(#[source] SettingsError),
+    /// The private key does not sign.
+    #[error("no client assertion can be made")]
+    Unsigned(#[source] KeyError),
     /// It answered with something else than a bearer token.
     #[error("the token endpoint did not answer with a bearer token")]
     NotABearerToken,
@@ -77,36 +87,30 @@ impl Tokens {
 
     /// A token that is good for some while yet.
     pub async fn current(&self) -> Result<SecretString, TokenError> {
-        match &self.credential {
-            Credential::Static(token) => Ok(token.clone()),
-            Credential::Client { id, secret, auth } => {
-                let mut kept = self.kept.lock().await;
-                match &kept.token {
-                    Some((token, until)) if self.env.now() < *until => Ok(token.clone()),
-                    _ => self.issued(&mut kept, id, secret, *auth).await,
-                }
-            }
+        if let Credential::Static(token) = &self.credential {
+            return Ok(token.clone());
+        }
+        let mut kept = self.kept.lock().await;
+        match &kept.token {
+            Some((token, until)) if self.env.now() < *until => Ok(token.clone()),
+            _ => self.issued(&mut kept).await,
         }
     }
 
     /// A token in place of one that was answered with 401, if another can be had.
     pub async fn instead_of(&self, rejected: &SecretString) -> Result<Option<SecretString>, TokenError> {
-        let Credential::Client { id, secret, auth } = &self.credential else { return Ok(None) };
+        if matches!(self.credential, Credential::Static(_)) {
+            return Ok(None);
+        }
         let mut kept = self.kept.lock().await;
         match &kept.token {
             // Somebody else was faster.
             Some((token, _)) if token.expose_secret() != rejected.expose_secret() => Ok(Some(token.clone())),
-            _ => self.issued(&mut kept, id, secret, *auth).await.map(Some),
+            _ => self.issued(&mut kept).await.map(Some),
         }
     }
 
-    async fn issued(
-        &self,
-        kept: &mut Kept,
-        id: &str,
-        secret: &SecretString,
-        auth: ClientAuth,
-    ) -> Result<SecretString, TokenError> {
+    async fn issued(&self, kept: &mut Kept) -> Result<SecretString, TokenError> {
         kept.token = None;
         let endpoint = match self.token_url.clone().or_else(|| kept.endpoint.take()) {
             Some(endpoint) => endpoint,
@@ -114,23 +118,12 @@ impl Tokens {
                 .await
                 .map_err(TokenError::Endpoint)?,
         };
-        let mut form = vec![("grant_type", "client_credentials")];
-        if !self.scope.is_empty() {
-            form.push(("scope", self.scope.as_str()));
-        }
         let asked_at = self.env.now();
-        let request = self.http.request(http::Method::POST, endpoint.clone());
-        let request = match auth {
-            ClientAuth::Basic => request.header(header::AUTHORIZATION, basic(id, secret)),
-            ClientAuth::Post => {
-                form.extend([("client_id", id), ("client_secret", secret.expose_secret())]);
-                request
-            }
-        };
-        let answer = self.http.send(request.form(&form), MAX_ANSWER).await.map_err(TokenError::Fetch)?;
+        let request = self.request(&endpoint)?;
+        let answer = self.http.send(request, MAX_ANSWER).await.map_err(TokenError::Fetch)?;
         if !answer.status.is_success() {
             let code = answer.json::<OAuthError>().ok().map(|body| body.error).filter(|code| is_code(code));
-            return Err(TokenError::Refused { status: answer.status, code });
+            return Err(TokenError::Refused { status: answer.status, code, remedy: self.remedy() });
         }
         let issued: TokenResponse = answer.json().map_err(|_| TokenError::NotABearerToken)?;
         if !issued.token_type.eq_ignore_ascii_case("bearer") {
@@ -141,6 +134,49 @@ impl Tokens {
         kept.endpoint = Some(endpoint);
         kept.token = Some((issued.access_token.clone(), asked_at.plus(good_for)));
         Ok(issued.access_token)
+    }
+
+    /// The request for a token, with whatever shows that we may have one.
+    fn request(&self, endpoint: &Url) -> Result<reqwest::RequestBuilder, TokenError> {
+        let mut form = vec![("grant_type", "client_credentials")];
+        if !self.scope.is_empty() {
+            form.push(("scope", self.scope.as_str()));
+        }
+        let request = self.http.request(http::Method::POST, endpoint.clone());
+        match &self.credential {
+            Credential::Client { id, secret, auth: ClientAuth::Post } => {
+                form.extend([("client_id", id.as_str()), ("client_secret", secret.expose_secret())]);
+                Ok(request.form(&form))
+            }
+            Credential::Client { id, secret, .. } => {
+                Ok(request.header(header::AUTHORIZATION, basic(id, secret)).form(&form))
+            }
+            Credential::Key { id, key, audience } => {
+                let audience = match audience {
+                    AssertionAudience::TokenEndpoint => endpoint.as_str(),
+                    AssertionAudience::Issuer => self.issuer.as_str(),
+                };
+                let key = key.current().map_err(TokenError::Key)?;
+                let signed = assertion(id, audience, &key, &self.env).map_err(TokenError::Unsigned)?;
+                // RFC 7523 §2.2: `client_id` is not needed, and some servers look for it
+                form.extend([
+                    ("client_id", id.as_str()),
+                    ("client_assertion_type", ASSERTION_TYPE),
+                    ("client_assertion", signed.as_str()),
+                ]);
+                Ok(request.form(&form))
+            }
+            Credential::Static(_) => Ok(request.form(&form)),
+        }
+    }
+
+    const fn remedy(&self) -> &'static str {
+        match self.credential {
+            Credential::Key { .. } => {
+                "check client_id and client_key of the upstream, and that the transmitter knows the key's public half"
+            }
+            Credential::Client { .. } | Credential::Static(_) => "check client_id and client_secret of the upstream",
+        }
     }
 }
 

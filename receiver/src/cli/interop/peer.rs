@@ -34,6 +34,9 @@ pub(super) struct PeerArgs {
     /// How client credentials are shown to the token endpoint
     #[arg(long, value_name = "METHOD", default_value = "basic", conflicts_with = "upstream")]
     client_auth: ShownAs,
+    /// Our private key (JWK or PEM) for --client-auth private-key-jwt
+    #[arg(long, value_name = "FILE", requires = "client_id")]
+    client_key_file: Option<PathBuf>,
     /// The token endpoint; without it the issuer's authorization server metadata (RFC 8414) say it
     #[arg(long, value_name = "URL", conflicts_with = "upstream")]
     token_url: Option<String>,
@@ -60,6 +63,8 @@ enum ShownAs {
     Basic,
     /// In the form (client_secret_post)
     Post,
+    /// Not at all: a signed assertion takes its place (private_key_jwt)
+    PrivateKeyJwt,
 }
 
 impl PeerArgs {
@@ -108,7 +113,9 @@ impl PeerArgs {
             client_auth: match self.client_auth {
                 ShownAs::Basic => ClientAuth::Basic,
                 ShownAs::Post => ClientAuth::Post,
+                ShownAs::PrivateKeyJwt => ClientAuth::PrivateKey,
             },
+            client_key_file: self.client_key_file.clone(),
             token_url: self.token_url.clone().unwrap_or_default(),
             token: self.token.clone(),
             token_file: self.token_file.clone(),

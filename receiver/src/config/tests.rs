@@ -90,7 +90,7 @@ fn a_configuration_that_cannot_work_is_refused_by_its_key() {
             &[("upstreams.idp.profile", "strict"), ("upstreams.idp.legacy_shapes", "true")],
             "upstreams.idp.legacy_shapes is the old spelling of profile",
         ),
-        (&[("upstreams.idp.client_key", "{}")], "upstreams.idp.client_key is used with client_auth"),
+        (&[("upstreams.idp.client_key", "k")], "upstreams.idp.client_key is used with client_auth"),
         (
             &[("upstreams.idp.client_auth", "private_key_jwt")],
             "upstreams.idp.token and client_auth = \"private_key_jwt\"",
@@ -130,9 +130,10 @@ fn a_signing_client_needs_a_name_and_a_private_key_and_nothing_else() {
     assert!(said(&[]).starts_with("upstreams.idp.client_id is required with client_auth"), "{}", said(&[]));
     let named = ("upstreams.idp.client_id", "rp");
     assert!(said(&[named]).starts_with("upstreams.idp.client_key is required"), "{}", said(&[named]));
-    let public = "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}";
+    let public = "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----";
     let refused = said(&[named, ("upstreams.idp.client_key", public)]);
-    assert_eq!(refused, "upstreams.idp.client_key: the JWK's member `d` is missing or cannot be read");
+    let expected = "upstreams.idp.client_key: this is a public key or a certificate; the private key is needed";
+    assert_eq!(refused, expected);
     let key = ssf_common::jwks::SigningKey::generate(ssf_common::jwks::Algorithm::EdDsa).unwrap().to_private_jwk();
     let given = ("upstreams.idp.client_key", secrecy::ExposeSecret::expose_secret(&key));
     assert!(

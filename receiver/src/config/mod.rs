@@ -11,7 +11,6 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod upstream;
-mod windows;
 
 pub use credential::{AssertionAudience, ClientAuth, ClientKey, Credential};
 pub(crate) use origin::is_on_loopback;
@@ -19,5 +18,5 @@ pub use profile::Profile;
 pub use settings::{
     Admin, Api, DEFAULTS, Data, Database, InboxSettings, Poll, Privacy, Requests, Server, Settings, SettingsError,
 };
+pub use ssf_common::runtime::config::{BindingClass, Level, LevelWindows, Windows};
 pub use upstream::{Delivery, UpstreamSettings};
-pub use windows::{BindingClass, Level, LevelWindows, Windows};

@@ -10,9 +10,9 @@ use ssf_common::jwks::ImportError;
 use ssf_common::runtime::config::{ConfigError, Layers, Secret, SecretError, Span};
 use ssf_common::runtime::telemetry::LogSettings;
 
+use super::Windows;
 use super::origin::{check_origin, is_loopback_address};
 use super::upstream::UpstreamSettings;
-use super::windows::Windows;
 
 /// The defaults, each with a sentence.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
@@ -146,7 +146,7 @@ impl Settings {
                 "is required with database.url; make one with `openssl rand -base64 32`, keep it, and set privacy.subject_key or privacy.subject_key_file",
             );
         }
-        self.windows.check()?;
+        self.windows.check().map_err(|fault| SettingsError::Value { key: fault.key, remedy: fault.remedy })?;
         self.upstreams.iter().try_for_each(|(name, upstream)| upstream.check(name))?;
         self.api_token()?;
         self.admin_token()?;

@@ -9,11 +9,11 @@ use ssf_common::id::IssuerUrl;
 use ssf_common::runtime::config::{Secret, Span};
 use url::Url;
 
+use super::Level;
 use super::credential::{AssertionAudience, ClientAuth};
 use super::origin::{check_origin, check_url, is_on_loopback};
 use super::profile::{self, Profile};
 use super::settings::{SettingsError, wrong};
-use super::windows::Level;
 
 /// One transmitter; `config.default.toml` says what each setting means.
 #[derive(Clone, Debug, Serialize, Deserialize)]

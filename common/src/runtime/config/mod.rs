@@ -9,8 +9,10 @@ mod fault;
 mod layers;
 mod secret;
 mod span;
+mod windows;
 
 pub use fault::ConfigError;
 pub use layers::{Layers, effective, load};
 pub use secret::{Secret, SecretError, resolve_secret};
 pub use span::{NotASpan, Span};
+pub use windows::{BindingClass, Level, LevelWindows, Windows, WindowsFault};

@@ -1,14 +1,14 @@
 //! `[windows]`: the longest a session or token may stay usable after the IdP's decision, by level and binding class.
 //!
 //! These are outcomes in the worst case, not lifetimes of tokens: whatever the road of a decision was, a window that has
-//! passed and a session that may still be used is a breach.
+//! passed and a session that may still be used is a breach. Both parties have the table: the receiver holds its sessions
+//! against it, the transmitter its backlog.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use ssf_common::runtime::config::Span;
 
-use super::settings::{SettingsError, wrong};
+use super::Span;
 
 /// What an issuer and an application have agreed on (IPSIE session levels): from SL2 on there are windows, and those of
 /// SL3 are shorter.
@@ -92,7 +92,7 @@ impl Windows {
     }
 
     /// Every window is more than nothing and at most a day; bearer < bound; SL3 < SL2.
-    pub(super) fn check(&self) -> Result<(), SettingsError> {
+    pub fn check(&self) -> Result<(), WindowsFault> {
         for level in Level::ALL {
             for class in BindingClass::ALL {
                 let window = self.window(level, class);
@@ -117,6 +117,20 @@ impl Windows {
         }
         Ok(())
     }
+}
+
+/// A window that is no promise: which setting, and what it must be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} {remedy}")]
+pub struct WindowsFault {
+    /// The setting.
+    pub key: String,
+    /// What it must be.
+    pub remedy: &'static str,
+}
+
+const fn wrong(key: String, remedy: &'static str) -> Result<(), WindowsFault> {
+    Err(WindowsFault { key, remedy })
 }
 
 fn key(level: Level, class: BindingClass) -> String {

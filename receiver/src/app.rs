@@ -23,10 +23,12 @@ use crate::api::{self, ApiState};
 use crate::config::{Settings, SettingsError};
 use crate::doors::{Admission, Poller, push};
 use crate::inbox::Inbox;
+use crate::proof::Terms;
 use crate::session::Keyring;
 use crate::upstream::link::SetUpError;
 use crate::upstream::store::{self, NewUpstream};
 use crate::upstream::{Digest, IssuerId, Keeper, Method, Upstream, UpstreamId};
+use crate::validity::{DenialLog, Validity};
 
 /// A receiver on one database. Nothing runs until [`spawn_workers`](Self::spawn_workers).
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub struct Receiver {
     keyring: Keyring,
     inbox: Inbox,
     links: BTreeMap<String, Link>,
+    validity: Validity,
     stop: CancellationToken,
 }
 
@@ -71,8 +74,9 @@ impl Receiver {
     pub async fn open(settings: Arc<Settings>, env: Env, pool: PgPool) -> Result<Self, OpenError> {
         let keyring = Keyring::new(&settings.subject_key(&*env.random)?);
         let inbox = Inbox::new(pool.clone(), env.clone(), keyring.clone());
-        let mut receiver =
-            Self { settings, env, pool, keyring, inbox, links: BTreeMap::new(), stop: CancellationToken::new() };
+        let validity = Validity::new(pool.clone(), env.clone());
+        let (links, stop) = (BTreeMap::new(), CancellationToken::new());
+        let mut receiver = Self { settings, env, pool, keyring, inbox, links, validity, stop };
         for name in receiver.settings.upstreams.keys() {
             let link = receiver.link(name).await?;
             receiver.links.insert(name.clone(), link);
@@ -83,6 +87,7 @@ impl Receiver {
     /// Everything it answers over HTTP.
     pub fn router(&self) -> Result<Router, OpenError> {
         let state = ApiState::new(self.pool.clone(), self.env.clone(), self.keyring.clone());
+        let state = ApiState { validity: self.validity.clone(), ..state.on(Terms::from(&*self.settings)) };
         let (api, admin) = (api::router(state.clone()), api::admin::router(state));
         let (token, admin_token) = (self.settings.api_token()?, self.settings.admin_token()?);
         let admin = match (admin_token, &token) {
@@ -113,6 +118,7 @@ impl Receiver {
             stop.cancel();
         });
         self.spawn(self.inbox.applied_log(), Wake::new(), WRITE_APPLIED, shutdown);
+        self.spawn(Arc::new(self.denial_log()), Wake::new(), WRITE_DENIALS, shutdown);
         for link in self.links.values() {
             let (settings, news) = (&link.upstream.settings, link.upstream.news.clone());
             if settings.is_development() {
@@ -135,6 +141,9 @@ impl Receiver {
         if let Err(error) = self.inbox.applied_log().tick().await {
             tracing::warn!(%error, "the times of the last commits could not be written down");
         }
+        if let Err(error) = self.denial_log().tick().await {
+            tracing::warn!(%error, "when the last sessions were denied could not be written down");
+        }
     }
 
     /// The upstreams, by our names for them.
@@ -150,6 +159,17 @@ impl Receiver {
     /// Where SETs are committed.
     pub const fn inbox(&self) -> &Inbox {
         &self.inbox
+    }
+
+    /// What answers questions.
+    pub const fn validity(&self) -> &Validity {
+        &self.validity
+    }
+
+    /// Writes down what was allowed and then denied.
+    pub fn denial_log(&self) -> DenialLog {
+        let (witness, keep) = (Arc::clone(self.validity.witness()), self.settings.proof.keep.duration());
+        DenialLog::new(self.pool.clone(), self.env.clone(), witness, keep)
     }
 
     /// Its database.
@@ -248,3 +268,4 @@ const BEARER: &[u8] = b"Bearer ";
 /// The keeper looks for something to do that often.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 const WRITE_APPLIED: Duration = Duration::from_millis(50);
+const WRITE_DENIALS: Duration = Duration::from_secs(1);

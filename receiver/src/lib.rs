@@ -2,7 +2,7 @@
 //!
 //! The road, data flowing right and imports pointing left:
 //! [`config`] < [`audit`] < [`upstream`] < [`timeline`] < [`session`] < [`cutoff`] < [`inbox`] < [`doors`] < [`interop`] <
-//! [`validity`] < [`api`] < [`app`] < `main`. A SET comes in at [`doors`], is verified, enters the [`inbox`] and leaves
+//! [`validity`] < [`proof`] < [`api`] < [`app`] < `main`. A SET comes in at [`doors`], is verified, enters the [`inbox`] and leaves
 //! as a cut-off, committed before it is acknowledged; a question enters at [`api`] and leaves as a verdict of
 //! [`validity`]. Beside the road, [`interop`] drives a stream by hand, without a database.
 
@@ -14,6 +14,7 @@ pub mod cutoff;
 pub mod doors;
 pub mod inbox;
 pub mod interop;
+pub mod proof;
 pub mod session;
 pub mod timeline;
 pub mod upstream;

@@ -60,3 +60,4 @@ mod upstreams;
 mod validity;
 mod verification;
 mod warnings;
+mod windows;

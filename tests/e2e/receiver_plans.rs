@@ -2,10 +2,12 @@
 //! answered without reading any of them from one end to the other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
+use ssf_common::runtime::Worker as _;
 use ssf_harness::{ScratchDatabase, TestCluster};
 use ssf_receiver::inbox::Receipt;
 
@@ -48,6 +50,17 @@ async fn a_day(rp: &Rp) {
     rp.receive(known.clone()).await.unwrap();
     rp.receive(known).await.unwrap();
     assert_eq!(rp.state("sid-1").await, "revoked");
+    // what the first check of all allowed is denied by the second, and that is written down
+    assert_eq!(rp.state("sid-5").await, "active");
+    let over = rp.set_called("today-4", "session-revoked", &user(5), &json!({"event_timestamp": START}));
+    rp.receive(over).await.unwrap();
+    assert_eq!(rp.state("sid-5").await, "revoked");
+    rp.inbox.applied_log().tick().await.unwrap();
+    assert_eq!(rp.denial_log(Duration::from_hours(24)).tick().await.unwrap(), 1);
+    for path in ["/v1/windows", "/v1/windows/cutoffs"] {
+        let (status, told) = rp.call(Method::GET, &format!("{path}?since={}", START + 60), None).await;
+        assert_eq!(status, 200, "{told}");
+    }
     let revalidated =
         rp.call(Method::POST, "/v1/sessions/sid-2/revalidated", Some(&json!({"validated": START + 1}))).await;
     assert_eq!(revalidated.0, 200, "{}", revalidated.1);

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use reqwest::{Client, Method as Verb};
 use serde_json::{Value, json};
@@ -19,10 +20,13 @@ use ssf_common::set::{self, Audience, Claims, DEFAULT_TIMELINE_CLAIM, Policy, Ti
 use ssf_common::subject::Subject;
 use ssf_harness::{ScratchDatabase, TestCluster};
 use ssf_receiver::api::{self, ApiState};
+use ssf_receiver::config::Level;
 use ssf_receiver::inbox::{Context, Inbox, InboxError, Receipt};
+use ssf_receiver::proof::Terms;
 use ssf_receiver::session::Keyring;
 use ssf_receiver::upstream::store::{self, NewUpstream};
 use ssf_receiver::upstream::{IssuerId, Method, UpstreamId};
+use ssf_receiver::validity::{DenialLog, Validity};
 use ssf_receiver::{MIGRATIONS, SCHEMA};
 
 /// The issuer of every SET.
@@ -36,6 +40,7 @@ pub(crate) struct Rp {
     pub(crate) inbox: Inbox,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) upstream: UpstreamId,
+    pub(crate) validity: Validity,
     env: Env,
     key: SigningKey,
     published: VerifyingKeys,
@@ -53,19 +58,31 @@ impl Rp {
 
     /// A receiver on this database, which may have another on it already.
     pub(crate) async fn on(pool: PgPool) -> Self {
+        Self::on_terms(pool, Terms::default()).await
+    }
+
+    /// The same with other windows or enforcement points than the default settings have.
+    pub(crate) async fn on_terms(pool: PgPool, terms: Terms) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(START)));
         let env = Env { clock: Arc::<ManualClock>::clone(&clock), random: Arc::new(SystemRandom) };
         let keyring = Keyring::new(&b"a root secret of the tests".to_vec().into());
         let upstream = configure(&pool, &env).await;
         let key = SigningKey::generate(Algorithm::Es256).unwrap();
         let published = VerifyingKeys::parse(json!({"keys": [key.public_jwk()]}).to_string().as_bytes()).unwrap();
-        let router = api::router(ApiState::new(pool.clone(), env.clone(), keyring.clone()));
+        let state = ApiState::new(pool.clone(), env.clone(), keyring.clone()).on(terms);
+        let validity = state.validity.clone();
+        let router = api::router(state);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let inbox = Inbox::new(pool.clone(), env.clone(), keyring);
         let (born, http) = (AtomicU32::new(0), Client::new());
-        Self { pool, inbox, clock, upstream, env, key, published, born, base, http }
+        Self { pool, inbox, clock, upstream, validity, env, key, published, born, base, http }
+    }
+
+    /// Writes down when what was allowed and then denied.
+    pub(crate) fn denial_log(&self, keep: Duration) -> DenialLog {
+        DenialLog::new(self.pool.clone(), self.env.clone(), Arc::clone(self.validity.witness()), keep)
     }
 
     /// A SET with a `jti` of its own.
@@ -76,9 +93,21 @@ impl Rp {
 
     /// A SET that was signed and verified, issued now, decided 250 ms ago as far as the timeline knows.
     pub(crate) fn set_called(&self, jti: &str, event: &str, subject: &Value, payload: &Value) -> VerifiedSet {
+        self.set_decided(250, jti, event, subject, payload)
+    }
+
+    /// The same, decided so many milliseconds ago, recorded 10 ms later, fanned out and taken up 20 and 30 ms later.
+    pub(crate) fn set_decided(
+        &self,
+        ms_ago: u64,
+        jti: &str,
+        event: &str,
+        subject: &Value,
+        payload: &Value,
+    ) -> VerifiedSet {
         let vocabulary = Vocabulary::default();
         let now = self.env.now();
-        let ago = |ms: u64| now.minus(std::time::Duration::from_millis(ms));
+        let ago = |ms: u64| now.minus(Duration::from_millis(ms_ago)).plus(Duration::from_millis(ms));
         let claims = Claims {
             iss: ISSUER.into(),
             aud: Audience(vec!["https://rp.example".to_owned()]),
@@ -88,7 +117,7 @@ impl Rp {
             toe: None,
             sub_id: Subject::parse(subject).unwrap(),
             event: Event::parse(EventType::from_name(event, &vocabulary).unwrap(), payload).unwrap(),
-            timeline: Some(Timeline { occurred: ago(250), recorded: ago(240), fanned_out: ago(230), taken: ago(220) }),
+            timeline: Some(Timeline { occurred: ago(0), recorded: ago(10), fanned_out: ago(20), taken: ago(30) }),
         };
         let raw = set::sign(&claims, &vocabulary, &self.key, Some(DEFAULT_TIMELINE_CLAIM)).unwrap();
         let policy = Policy::new(ISSUER.into(), vec!["https://rp.example".to_owned()]);
@@ -113,7 +142,8 @@ impl Rp {
 
     /// Where SETs come from, and when: now.
     pub(crate) fn context(&self) -> Context {
-        Context { upstream_id: self.upstream, received_at: self.env.now(), method: Method::Push }
+        let (upstream_id, level) = (self.upstream, Level::Sl2);
+        Context { upstream_id, received_at: self.env.now(), method: Method::Push, level }
     }
 
     /// Registers a session with origin `START - 1000` unless the body says otherwise.
@@ -129,6 +159,14 @@ impl Rp {
         let (status, body) = self.call(Verb::GET, &format!("/v1/sessions/{sid}"), None).await;
         assert_eq!(status, 200);
         body["state"].as_str().unwrap().to_owned()
+    }
+
+    /// The state of a session as the API tells it to an enforcement point that names itself in a header.
+    pub(crate) async fn show_as(&self, point: &str, sid: &str) -> (u16, String) {
+        let request = self.http.get(format!("{}/v1/sessions/{sid}", self.base)).header("Enforcement-Point", point);
+        let response = request.send().await.unwrap();
+        let (status, body) = (response.status().as_u16(), response.json::<Value>().await.unwrap());
+        (status, body["state"].as_str().unwrap_or_default().to_owned())
     }
 
     /// A call of the API: status and body.

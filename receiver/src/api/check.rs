@@ -2,11 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ssf_common::clock::Timestamp;
 
 use super::extract::{Body, checked, within};
+use super::point::asked_by;
 use super::{ApiError, ApiState};
 use crate::session::{Description, Sid};
 use crate::validity::{Answer, Question, Reason, State as SessionState};
@@ -50,10 +52,17 @@ impl Reply {
     }
 }
 
-/// `POST /v1/check`: `{"sid": …}`, or a [`Description`] of a session or token that is not registered.
-pub(super) async fn one(State(api): State<ApiState>, Body(asked): Body<Value>) -> Result<Json<Reply>, ApiError> {
+/// `POST /v1/check`: `{"sid": …}`, or a [`Description`] of a session or token that is not registered; with
+/// `enforcement_point` beside it, who asks.
+pub(super) async fn one(
+    State(api): State<ApiState>,
+    headers: HeaderMap,
+    Body(mut asked): Body<Value>,
+) -> Result<Json<Reply>, ApiError> {
+    let point = asked.as_object_mut().and_then(|members| members.remove("enforcement_point"));
+    let validity = asked_by(&api, &headers, point.as_ref())?;
     let question = question(&api, &asked, api.env.now())?;
-    let answer = api.validity.check(&question).await?;
+    let answer = validity.check(&question).await?;
     Ok(Json(reply(question, &answer)))
 }
 
@@ -63,6 +72,8 @@ pub(super) async fn one(State(api): State<ApiState>, Body(asked): Body<Value>) -
 pub(super) struct Batch {
     /// Up to 1,000 questions, each as for `POST /v1/check`.
     checks: Vec<Value>,
+    /// Who asks.
+    enforcement_point: Option<Value>,
 }
 
 /// The answers to a batch.
@@ -77,8 +88,10 @@ pub(super) struct Replies {
 /// `POST /v1/check/batch`: many questions, answered on one snapshot.
 pub(super) async fn batch(
     State(api): State<ApiState>,
-    Body(Batch { checks }): Body<Batch>,
+    headers: HeaderMap,
+    Body(Batch { checks, enforcement_point }): Body<Batch>,
 ) -> Result<Json<Replies>, ApiError> {
+    let validity = asked_by(&api, &headers, enforcement_point.as_ref())?;
     if checks.len() > MAX_CHECKS {
         return Err(ApiError::InvalidRequest(format!("checks: at most {MAX_CHECKS} are answered at once")));
     }
@@ -90,7 +103,7 @@ pub(super) async fn batch(
         question(&api, &asked, now).map_err(|error| ApiError::InvalidRequest(format!("checks[{place}].{error}")))
     });
     let questions: Vec<Question> = read.collect::<Result<_, _>>()?;
-    let answers = api.validity.check_all(&questions).await?;
+    let answers = validity.check_all(&questions).await?;
     let as_of = answers.first().map_or(now, |answer| answer.as_of);
     let results = questions.into_iter().zip(&answers).map(|(question, answer)| reply(question, answer)).collect();
     Ok(Json(Replies { as_of, results }))

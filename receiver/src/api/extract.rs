@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use ssf_common::clock::Timestamp;
 
 use super::ApiError;
 use crate::session::Sid;
@@ -76,6 +77,13 @@ pub(super) fn within<T: DeserializeOwned>(value: &Value) -> Result<T, ApiError> 
     })
 }
 
+/// The member `since` of a query.
+pub(super) fn time(text: &str) -> Result<Timestamp, ApiError> {
+    let seconds = || text.parse().ok().map(Timestamp::from_unix_seconds);
+    let read = text.parse().ok().or_else(seconds).filter(|at| (Timestamp::EPOCH..LAST).contains(at));
+    read.ok_or_else(|| ApiError::InvalidRequest("since: must be RFC 3339 text or seconds since 1970".to_owned()))
+}
+
 /// axum puts a sentence before the member and what is wrong with it, and serde a place in the text behind it.
 fn member_of(text: &str) -> String {
     let rest = text.split_once(": ").map_or(text, |(_, rest)| rest);
@@ -83,3 +91,5 @@ fn member_of(text: &str) -> String {
 }
 
 const MAX_SID: usize = 256;
+/// The year 10000.
+const LAST: Timestamp = Timestamp::from_unix_seconds(253_402_300_800);

@@ -5,9 +5,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
-use ssf_common::clock::Timestamp;
 
-use super::extract::Asked;
+use super::extract::{Asked, time};
 use super::{ApiError, ApiState};
 use crate::timeline::{Report, report};
 
@@ -30,12 +29,3 @@ pub(super) async fn latency(State(api): State<ApiState>, Asked(asked): Asked<Sin
     }
     Ok(Json(report(&api.pool, since, asked.upstream.as_deref(), now).await?))
 }
-
-fn time(text: &str) -> Result<Timestamp, ApiError> {
-    let seconds = || text.parse().ok().map(Timestamp::from_unix_seconds);
-    let read = text.parse().ok().or_else(seconds).filter(|at| (Timestamp::EPOCH..LAST).contains(at));
-    read.ok_or_else(|| ApiError::InvalidRequest("since: must be RFC 3339 text or seconds since 1970".to_owned()))
-}
-
-/// The year 10000.
-const LAST: Timestamp = Timestamp::from_unix_seconds(253_402_300_800);

@@ -1,4 +1,4 @@
-//! The application's HTTP interface: register sessions, ask whether they are good, read the latency report; below
+//! The application's HTTP interface: register sessions, ask whether they are good, read the reports; below
 //! [`admin`] the operator's.
 //!
 //! State is in the body: every question that could be answered is a 200. An error is
@@ -9,8 +9,10 @@ mod check;
 mod error;
 mod extract;
 mod latency;
+mod point;
 mod router;
 mod sessions;
+mod windows;
 
 pub use error::ApiError;
 pub use router::{ApiState, router};

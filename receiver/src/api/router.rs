@@ -5,7 +5,8 @@ use axum::routing::{get, post, put};
 use sqlx::PgPool;
 use ssf_common::runtime::Env;
 
-use super::{check, latency, sessions};
+use super::{check, latency, sessions, windows};
+use crate::proof::{Proof, Terms};
 use crate::session::Keyring;
 use crate::validity::Validity;
 
@@ -20,13 +21,23 @@ pub struct ApiState {
     pub keyring: Keyring,
     /// Answers questions.
     pub validity: Validity,
+    /// Reports on the windows, and knows the enforcement points.
+    pub proof: Proof,
 }
 
 impl ApiState {
-    /// From the database, the clock and the root secret's keyring.
+    /// From the database, the clock and the root secret's keyring, on the terms of the default settings.
     pub fn new(pool: PgPool, env: Env, keyring: Keyring) -> Self {
         let validity = Validity::new(pool.clone(), env.clone());
-        Self { pool, env, keyring, validity }
+        let proof = Proof::new(pool.clone(), Terms::default());
+        Self { pool, env, keyring, validity, proof }
+    }
+
+    /// The same on these terms.
+    #[must_use]
+    pub fn on(self, terms: Terms) -> Self {
+        let proof = Proof::new(self.pool.clone(), terms);
+        Self { proof, ..self }
     }
 }
 
@@ -38,5 +49,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/check", post(check::one))
         .route("/v1/check/batch", post(check::batch))
         .route("/v1/latency", get(latency::latency))
+        .route("/v1/windows", get(windows::report))
+        .route("/v1/windows/cutoffs", get(windows::cutoffs))
         .with_state(state)
 }

@@ -2,16 +2,17 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use ssf_common::moment::Moment;
 
 use super::check::Reply;
 use super::extract::Body;
+use super::point::asked_by;
 use super::{ApiError, ApiState};
 use crate::session::describe::{moment, not_in_the_future, optional_moment};
 use crate::session::{Description, Registered, Sid, register as registry};
-use crate::validity::Question;
+use crate::validity::{Question, Validity};
 
 /// `PUT /v1/sessions/{sid}` with a [`Description`]: 201 if it is new, 200 if it was known.
 ///
@@ -28,12 +29,13 @@ pub(super) async fn register(
         Registered::New => StatusCode::CREATED,
         Registered::Again => StatusCode::OK,
     };
-    Ok((status, Json(state_of(&api, sid).await?)))
+    Ok((status, Json(state_of(&api.validity, sid).await?)))
 }
 
 /// `GET /v1/sessions/{sid}`: its state; 200 with the state `unknown` if there is no such session.
-pub(super) async fn show(State(api): State<ApiState>, sid: Sid) -> Result<Json<Reply>, ApiError> {
-    Ok(Json(state_of(&api, sid).await?))
+pub(super) async fn show(State(api): State<ApiState>, headers: HeaderMap, sid: Sid) -> Result<Json<Reply>, ApiError> {
+    let validity = asked_by(&api, &headers, None)?;
+    Ok(Json(state_of(&validity, sid).await?))
 }
 
 /// `DELETE /v1/sessions/{sid}`: the application ended it itself; 204 whether it was known or not.
@@ -66,10 +68,10 @@ pub(super) async fn revalidated(
     if !registry::revalidated(&api.pool, &sid, told.validated, told.expires_at, now).await? {
         return Err(ApiError::NotFound("sid: no such session is registered"));
     }
-    Ok(Json(state_of(&api, sid).await?))
+    Ok(Json(state_of(&api.validity, sid).await?))
 }
 
-async fn state_of(api: &ApiState, sid: Sid) -> Result<Reply, ApiError> {
-    let answer = api.validity.check(&Question::Named(sid.clone())).await?;
+async fn state_of(validity: &Validity, sid: Sid) -> Result<Reply, ApiError> {
+    let answer = validity.check(&Question::Named(sid.clone())).await?;
     Ok(Reply::new(Some(sid), &answer))
 }

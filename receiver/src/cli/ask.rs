@@ -73,11 +73,11 @@ impl Latency {
     }
 }
 
-fn address(settings: &Settings) -> anyhow::Result<Url> {
+pub(super) fn address(settings: &Settings) -> anyhow::Result<Url> {
     settings.local_url().parse().context("server.listen is not an address; write host:port, for example 127.0.0.1:8702")
 }
 
-async fn ask(settings: &Settings, url: Url) -> anyhow::Result<Value> {
+pub(super) async fn ask(settings: &Settings, url: Url) -> anyhow::Result<Value> {
     let at = settings.local_url();
     // The service is on this host: the token must not go to a proxy that the environment names for the world outside.
     let client = Client::builder().no_proxy().build().context("no HTTP client can be made")?;

@@ -11,7 +11,7 @@ use ssf_receiver::config::{DEFAULTS, Settings};
 use super::interop::{EXIT_CODES, Interop, Poll, Stream, Subject, Tail, Verify, not_meant};
 use super::managed_stream::ManagedStream;
 use super::print::print;
-use super::{ask, database, serve};
+use super::{ask, database, report, serve};
 
 /// Receives Shared Signals and answers whether a session is still good.
 ///
@@ -51,6 +51,8 @@ enum Command {
     Check(ask::Check),
     /// Ask the running service how long events took from the decision to their effect here
     Latency(ask::Latency),
+    /// Ask the running service how the windows were kept: from the decision until nobody was let in
+    Report(report::Report),
     /// By hand, at any transmitter: one call about a stream, checked against SSF 1.0
     #[command(subcommand)]
     Stream(Stream),
@@ -85,6 +87,7 @@ impl CommandLine {
             Command::ManagedStream(stream) => stream.run(settings, env).await?,
             Command::Check(check) => check.run(&settings).await?,
             Command::Latency(latency) => latency.run(&settings, &env).await?,
+            Command::Report(report) => report.run(&settings, &env).await?,
             Command::Stream(stream) => return Ok(Interop::Stream(stream).run(&settings, env).await),
             Command::Subject(subject) => return Ok(Interop::Subject(subject).run(&settings, env).await),
             Command::Verify(verify) => return Ok(Interop::Verify(verify).run(&settings, env).await),
@@ -124,6 +127,7 @@ Examples:
   ssf-receiver managed-stream status --upstream idp     what the transmitter says of the service's stream
   ssf-receiver check 4f9d-session-id                    is this session still good?
   ssf-receiver latency --since 15m                      from the decision to its effect here
+  ssf-receiver report --since 24h --format svg --out windows.svg
   ssf-receiver tail --upstream idp --create --ack       a stream for the moment, its SETs verified
   ssf-receiver stream list --issuer https://idp.example --client-id rp-1 --client-secret-file secret --trace
 

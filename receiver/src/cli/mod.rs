@@ -7,6 +7,7 @@ mod database;
 mod interop;
 mod managed_stream;
 mod print;
+mod report;
 mod serve;
 
 pub(crate) use command_line::CommandLine;

@@ -4,6 +4,7 @@
 //! built from them; no stage reads a setting by itself.
 
 mod credential;
+mod enforcement_point;
 mod origin;
 mod profile;
 mod secrets;
@@ -13,10 +14,12 @@ mod tests;
 mod upstream;
 
 pub use credential::{AssertionAudience, ClientAuth, ClientKey, Credential};
+pub use enforcement_point::{API, BoundExceeded, EnforcementPoint, EnforcementPoints, Mechanism};
 pub(crate) use origin::is_on_loopback;
 pub use profile::Profile;
 pub use settings::{
-    Admin, Api, DEFAULTS, Data, Database, InboxSettings, Poll, Privacy, Requests, Server, Settings, SettingsError,
+    Admin, Api, DEFAULTS, Data, Database, InboxSettings, Poll, Privacy, Proof, Requests, Server, Settings,
+    SettingsError,
 };
 pub use ssf_common::runtime::config::{BindingClass, Level, LevelWindows, Windows};
 pub use upstream::{Delivery, UpstreamSettings};

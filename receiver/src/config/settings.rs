@@ -1,8 +1,9 @@
 //! All settings of the service, and what they must be together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use ssf_common::event::VocabularyError;
@@ -10,9 +11,10 @@ use ssf_common::jwks::ImportError;
 use ssf_common::runtime::config::{ConfigError, Layers, Secret, SecretError, Span};
 use ssf_common::runtime::telemetry::LogSettings;
 
-use super::Windows;
+use super::enforcement_point::{BoundExceeded, EnforcementPoint, EnforcementPoints};
 use super::origin::{check_origin, is_loopback_address};
 use super::upstream::UpstreamSettings;
+use super::{Level, Windows};
 
 /// The defaults, each with a sentence.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
@@ -32,7 +34,11 @@ pub struct Settings {
     pub requests: Requests,
     pub poll: Poll,
     pub windows: Windows,
+    pub proof: Proof,
     pub log: LogSettings,
+    /// Who asks here on behalf of users, by the names they give themselves.
+    #[serde(default)]
+    pub enforcement_points: BTreeMap<String, EnforcementPoint>,
     /// The transmitters to listen to, by our names for them.
     #[serde(default)]
     pub upstreams: BTreeMap<String, UpstreamSettings>,
@@ -67,6 +73,7 @@ sections! {
     InboxSettings { max_set_bytes: usize }
     Requests { timeout: Span, refresh: Span, keys_cooldown: Span }
     Poll { max_events: u32, timeout: Span, interval: Span }
+    Proof { keep: Span }
 }
 
 impl Settings {
@@ -103,6 +110,11 @@ impl Settings {
             Ok(address) if address.ip().is_unspecified() => format!("http://127.0.0.1:{port}"),
             _ => format!("http://{}", self.server.listen),
         }
+    }
+
+    /// Every enforcement point, with the one that need not be declared.
+    pub fn points(&self) -> EnforcementPoints {
+        EnforcementPoints::new(&self.enforcement_points)
     }
 
     /// A file under the data directory.
@@ -147,6 +159,11 @@ impl Settings {
             );
         }
         self.windows.check().map_err(|fault| SettingsError::Value { key: fault.key, remedy: fault.remedy })?;
+        let levels: BTreeSet<Level> = self.upstreams.values().map(|upstream| upstream.level).collect();
+        self.points().check(&self.windows, levels, |_, _| HOLD)?;
+        if self.proof.keep.duration() < LEAST_KEPT {
+            return wrong("proof.keep", "must be at least 1d: reports look back over it");
+        }
         self.upstreams.iter().try_for_each(|(name, upstream)| upstream.check(name))?;
         self.api_token()?;
         self.admin_token()?;
@@ -171,6 +188,9 @@ pub enum SettingsError {
         /// What it must be.
         remedy: &'static str,
     },
+    /// An enforcement point exceeds a window.
+    #[error(transparent)]
+    Bound(#[from] BoundExceeded),
     /// The names of `revalidate` are not usable.
     #[error("{key}: {source}")]
     Vocabulary {
@@ -199,6 +219,11 @@ pub enum SettingsError {
         source: std::io::Error,
     },
 }
+
+/// How long this service may say yes after a decision beside what is on the way to it. An answer is read from the
+/// database at the moment it is given.
+const HOLD: Duration = Duration::ZERO;
+const LEAST_KEPT: Duration = Duration::from_hours(24);
 
 pub(super) fn wrong<T>(key: impl Into<String>, remedy: &'static str) -> Result<T, SettingsError> {
     Err(SettingsError::Value { key: key.into(), remedy })

@@ -196,7 +196,28 @@ fn the_windows_have_the_defaults_of_the_levels() {
     let seconds = |level, class| settings.windows.window(level, class).as_secs();
     let table = Level::ALL.map(|level| BindingClass::ALL.map(|class| seconds(level, class)));
     assert_eq!(table, [[300, 3_600], [60, 300]]);
+    assert_eq!(settings.windows, Windows::default());
     assert_eq!(settings.upstreams["idp"].level, Level::Sl3);
+}
+
+#[test]
+fn a_point_that_exceeds_the_window_of_a_level_in_use_stops_the_start() {
+    let gateway = ("enforcement_points.gateway.mechanism", "cached");
+    let cached = |level, seconds| {
+        let point = ("enforcement_points.gateway.cache_for", seconds);
+        with_idp(&[("upstreams.idp.level", level), gateway, point])
+    };
+    assert!(cached("sl3", "60s").is_ok() && cached("sl2", "61s").is_ok());
+    let refused = cached("sl3", "61s").unwrap_err();
+    let named = "enforcement_points.gateway.cache_for: this point may let somebody in for 1m1s after a decision (1m1s of it \
+                 on one answer), and windows.sl3.bearer is 1m; shorten it";
+    assert!(refused.starts_with(named), "{refused}");
+    assert!(
+        load(&[("enforcement_points.Gate.mechanism", "checked")])
+            .unwrap_err()
+            .starts_with("enforcement_points.Gate must")
+    );
+    assert!(load(&[("proof.keep", "1h")]).unwrap_err().starts_with("proof.keep must be at least 1d"));
 }
 
 #[test]

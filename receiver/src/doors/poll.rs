@@ -93,8 +93,8 @@ impl Poller {
 
     /// Hands all SETs to the inbox at once, so that they share commits, and notes what became of each.
     async fn take(&self, sets: BTreeMap<Jti, String>) -> Result<usize, PollError> {
-        let upstream_id = self.admission.upstream.id;
-        let context = Context { upstream_id, received_at: self.env.now(), method: Method::Poll };
+        let (upstream_id, level) = (self.admission.upstream.id, self.admission.upstream.settings.level);
+        let context = Context { upstream_id, received_at: self.env.now(), method: Method::Poll, level };
         let mut admissions = JoinSet::new();
         for (jti, raw) in sets {
             let admission = self.admission.clone();

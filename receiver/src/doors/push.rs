@@ -74,7 +74,8 @@ async fn receive(State(doors): State<PushDoors>, Path(name): Path<String>, reque
         let text = "the content type must be application/secevent+jwt";
         return error_reply(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", text);
     }
-    let context = |received_at| Context { upstream_id: door.admission.upstream.id, received_at, method: Method::Push };
+    let (upstream_id, level) = (door.admission.upstream.id, door.admission.upstream.settings.level);
+    let context = |received_at| Context { upstream_id, received_at, method: Method::Push, level };
     // Before the body is read: a stranger shall not make us hold it.
     if !door.is_authorized(request.headers()) && !door.is_authorized_by_now(request.headers(), env.now()).await {
         return refused_as(&Refusal::WrongAuthorization, StatusCode::BAD_REQUEST);
@@ -129,7 +130,8 @@ impl Door {
         if upstream.read_held().await.is_ok() && self.is_authorized(headers) {
             return true;
         }
-        let context = Context { upstream_id: upstream.id, received_at: now, method: Method::Push };
+        let (upstream_id, level) = (upstream.id, upstream.settings.level);
+        let context = Context { upstream_id, received_at: now, method: Method::Push, level };
         self.admission.refused(Refusal::WrongAuthorization, &[], context).await;
         // It may be our transmitter, which has lost what we gave it.
         upstream.note_refused();

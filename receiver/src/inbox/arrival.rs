@@ -6,6 +6,7 @@ use ssf_common::id::{Jti, Txn};
 use ssf_common::set::{Refusal, Timeline, VerifiedSet};
 
 use super::Context;
+use crate::config::Level;
 use crate::cutoff::{Effect, Registers, decided, effect_of};
 use crate::session::describe::CLOCKS_DIFFER_BY;
 use crate::session::{Keyring, SubjectKey};
@@ -25,6 +26,8 @@ pub(super) struct Arrival {
     /// The first instant of the decision: an older stream-updated does not overrule a newer one.
     pub(super) decided_at: Timestamp,
     pub(super) marks: Vec<(SubjectKey, Registers)>,
+    /// Whose windows hold for it.
+    pub(super) level: Level,
 }
 
 impl Arrival {
@@ -59,6 +62,7 @@ impl Arrival {
             effect,
             decided_at: decided.first(),
             marks,
+            level: context.level,
         })
     }
 

@@ -116,6 +116,7 @@ fn is_about_content(error: &sqlx::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Level;
     use crate::cutoff::Effect;
     use crate::upstream::{Method, UpstreamId};
 
@@ -131,6 +132,7 @@ mod tests {
             effect: Effect::Fact,
             decided_at: Timestamp::EPOCH,
             marks: Vec::new(),
+            level: Level::Sl2,
         }
     }
 

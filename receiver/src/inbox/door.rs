@@ -12,6 +12,7 @@ use ssf_common::set::{Refusal, VerifiedSet};
 use super::arrival::Arrival;
 use super::batches::{Batches, Outcome};
 use super::{AppliedLog, Refused, store};
+use crate::config::Level;
 use crate::session::Keyring;
 use crate::upstream::{Method, UpstreamId};
 
@@ -33,6 +34,8 @@ pub struct Context {
     pub received_at: Timestamp,
     /// How it reached us.
     pub method: Method,
+    /// The level agreed with the issuer: whose windows hold for what it decides.
+    pub level: Level,
 }
 
 /// Proof of a commit: the SET may be acknowledged.

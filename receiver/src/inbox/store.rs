@@ -1,4 +1,4 @@
-//! The tables `received_set`, `applied_batch`, `refusal`, `feed` and `cutoff`, and what a SET changes in `upstream`.
+//! The tables `received_set`, `applied_batch`, `refusal`, `feed`, `cutoff` and `enforcement`, and what a SET changes in `upstream`.
 
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
@@ -59,11 +59,11 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
                from unnest(
                    $1::int4[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                    $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
-                   $13::text[], $14::text[], $15::text[], $16::timestamptz[]
+                   $13::text[], $14::text[], $15::text[], $16::timestamptz[], $27::text[]
                ) as a (
                    place, upstream_id, jti, event_type, txn, method, effect,
                    occurred_at, recorded_at, fanned_out_at, taken_at, received_at,
-                   state, status, status_reason, decided_at
+                   state, status, status_reason, decided_at, level
                )
                join upstream u on u.id = a.upstream_id
            ), claimed as (
@@ -113,6 +113,21 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
                   or excluded.revalidate_before > coalesce(cutoff.revalidate_before, '-infinity')
                   or excluded.blocked_at > coalesce(cutoff.blocked_at, '-infinity')
                   or excluded.unblocked_at > coalesce(cutoff.unblocked_at, '-infinity')
+           ), enforced as (
+               -- for reports: a row per SET and key, whatever other SETs of this batch say about the key
+               insert into enforcement (
+                   upstream_id, jti, issuer_id, key, is_first, event_type, effect, level, decided_at, cut_at,
+                   received_at, feed_seq, batch_id
+               )
+               select fresh.upstream_id, fresh.jti, fresh.issuer_id, m.key, m.is_first, fresh.event_type, fresh.effect,
+                      fresh.level, coalesce(fresh.occurred_at, fresh.decided_at),
+                      coalesce(m.revoked_before, m.revalidate_before), fresh.received_at, numbered.seq, $17
+               from unnest($18::int4[], $19::bytea[], $20::timestamptz[], $21::timestamptz[], $28::boolean[])
+                    as m (place, key, revoked_before, revalidate_before, is_first)
+               join fresh using (place)
+               cross join numbered
+               -- letting somebody in again cuts nothing off
+               where coalesce(m.revoked_before, m.revalidate_before) is not null
            ), said as (
                select upstream_id,
                       max(received_at) filter (where effect = 'verified') as verified_at,
@@ -205,6 +220,8 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
         batch.now as Timestamp,
         &applied_ids as &[BatchId],
         &applied_ats as &[Timestamp],
+        &rows.level as &[&str],
+        &marks.is_first,
     )
     .fetch_all(db)
     .await?;
@@ -284,6 +301,7 @@ struct Rows<'a> {
     status: Vec<Option<&'static str>>,
     status_reason: Vec<Option<&'a str>>,
     decided_at: Vec<Timestamp>,
+    level: Vec<&'static str>,
 }
 
 impl<'a> Rows<'a> {
@@ -306,6 +324,7 @@ impl<'a> Rows<'a> {
             rows.status.push(arrival.stream_status().map(|(status, _)| status.as_str()));
             rows.status_reason.push(arrival.stream_status().and_then(|(_, reason)| reason));
             rows.decided_at.push(arrival.decided_at);
+            rows.level.push(arrival.level.as_str());
         }
         rows
     }
@@ -320,13 +339,16 @@ struct Marks {
     revalidate_before: Vec<Option<Timestamp>>,
     blocked_at: Vec<Option<Timestamp>>,
     unblocked_at: Vec<Option<Timestamp>>,
+    /// The first of its arrival?
+    is_first: Vec<bool>,
 }
 
 impl Marks {
     fn of(arrivals: &[Arrival]) -> Self {
         let mut marks = Self::default();
         for (place, arrival) in (0..).zip(arrivals) {
-            for (key, registers) in &arrival.marks {
+            for (nth, (key, registers)) in arrival.marks.iter().enumerate() {
+                marks.is_first.push(nth == 0);
                 marks.place.push(place);
                 marks.key.push(*key);
                 marks.revoked_before.push(registers.revoked_before);

@@ -6,6 +6,7 @@ use ssf_common::moment::Moment;
 use ssf_common::text_id;
 
 use super::describe::Described;
+use crate::config::BindingClass;
 
 text_id! {
     /// A session as the application names it. Stored as given, so it must be opaque: never an address or a user name.
@@ -32,6 +33,14 @@ impl Binding {
             Self::Bearer => "bearer",
             Self::Dpop => "dpop",
             Self::Mtls => "mtls",
+        }
+    }
+
+    /// Whose windows hold for it.
+    pub const fn class(self) -> BindingClass {
+        match self {
+            Self::Bearer => BindingClass::Bearer,
+            Self::Dpop | Self::Mtls => BindingClass::Bound,
         }
     }
 

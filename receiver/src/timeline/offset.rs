@@ -1,6 +1,6 @@
 //! How far the issuer's clock is ahead of ours: two bounds, from the four times of a verification round trip.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use ssf_common::clock::Timestamp;
 
 /// A verification from our question to the answer. What the issuer says happened in between.
@@ -17,7 +17,7 @@ pub struct RoundTrip {
 }
 
 /// The issuer's clock is ahead of ours by no less than `min` and no more than `max` milliseconds; negative is behind.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClockOffset {
     /// The lower bound.
     pub min: f64,

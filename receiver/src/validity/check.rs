@@ -1,6 +1,7 @@
 //! Asking: a session by its name, or a session or token by its description. Called by the API.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sqlx::PgPool;
 use ssf_common::clock::Timestamp;
@@ -8,6 +9,7 @@ use ssf_common::runtime::Env;
 
 use super::store::{self, Asked, Found};
 use super::verdict::{Asserted, Reason, Verdict, evaluate};
+use super::witness::{Point, Witness};
 use crate::session::{Described, Sid};
 
 /// Answers questions about validity from the database.
@@ -15,6 +17,8 @@ use crate::session::{Described, Sid};
 pub struct Validity {
     pool: PgPool,
     env: Env,
+    witness: Arc<Witness>,
+    point: Point,
 }
 
 /// Whose validity is asked for.
@@ -44,20 +48,39 @@ pub struct ValidityError(#[from] pub sqlx::Error);
 
 impl Validity {
     /// Answers from this pool, by this clock.
-    pub const fn new(pool: PgPool, env: Env) -> Self {
-        Self { pool, env }
+    pub fn new(pool: PgPool, env: Env) -> Self {
+        Self { pool, env, witness: Arc::default(), point: Point::default() }
+    }
+
+    /// The same, asked by another enforcement point.
+    #[must_use]
+    pub fn at(&self, point: Point) -> Self {
+        Self { point, ..self.clone() }
+    }
+
+    /// Who remembers what was last allowed.
+    pub const fn witness(&self) -> &Arc<Witness> {
+        &self.witness
     }
 
     /// The verdict on one session or token.
     pub async fn check(&self, question: &Question) -> Result<Answer, ValidityError> {
         let (as_of, found) = self.look_up(std::slice::from_ref(question)).await?;
-        Ok(answer(question, found.get(&0), as_of))
+        let answer = answer(question, found.get(&0), as_of);
+        self.witness.saw(&self.point, question, &answer, self.env.now());
+        Ok(answer)
     }
 
     /// The verdicts on all of these, on one snapshot, in their order.
     pub async fn check_all(&self, questions: &[Question]) -> Result<Vec<Answer>, ValidityError> {
         let (as_of, found) = self.look_up(questions).await?;
-        Ok((0..).zip(questions).map(|(place, question)| answer(question, found.get(&place), as_of)).collect())
+        let answers = (0..).zip(questions).map(|(place, question)| answer(question, found.get(&place), as_of));
+        let answers: Vec<Answer> = answers.collect();
+        let now = self.env.now();
+        questions.iter().zip(&answers).for_each(|(question, answer)| {
+            self.witness.saw(&self.point, question, answer, now);
+        });
+        Ok(answers)
     }
 
     async fn look_up(&self, questions: &[Question]) -> Result<(Timestamp, BTreeMap<i32, Found>), ValidityError> {

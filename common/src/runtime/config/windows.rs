@@ -78,6 +78,17 @@ pub struct Windows {
     pub sl3: LevelWindows,
 }
 
+impl Default for Windows {
+    /// As in `config.default.toml`.
+    fn default() -> Self {
+        let minutes = |minutes: u64| Span::from_secs(60 * minutes);
+        Self {
+            sl2: LevelWindows { bearer: minutes(5), bound: minutes(60) },
+            sl3: LevelWindows { bearer: minutes(1), bound: minutes(5) },
+        }
+    }
+}
+
 impl Windows {
     /// The longest that something of this class may stay usable after a decision at this level.
     pub const fn window(&self, level: Level, class: BindingClass) -> Duration {

@@ -1,0 +1,126 @@
+//! Reads `enforcement`, `denial`, and what `received_set`, `applied_batch` and `upstream` say about the same SETs.
+
+use sqlx::PgConnection;
+use ssf_common::clock::Timestamp;
+
+use super::outcome::{CutOff, Seen};
+use crate::config::{BindingClass, Level};
+use crate::timeline::{ClockOffset, RoundTrip};
+use crate::upstream::UpstreamId;
+
+/// An upstream to be reported on.
+#[derive(Clone, Debug)]
+pub(super) struct Reported {
+    pub(super) id: UpstreamId,
+    pub(super) name: String,
+    /// How far its clock is ahead of ours, as at the last verification.
+    pub(super) offset: Option<ClockOffset>,
+}
+
+/// After which cut-off of an upstream a page begins.
+#[derive(Clone, Debug)]
+pub(super) struct After {
+    pub(super) received_at: Timestamp,
+    pub(super) jti: String,
+}
+
+/// The upstreams in the order of their names, or the one of this name.
+pub(super) async fn upstreams(db: &mut PgConnection, name: Option<&str>) -> Result<Vec<Reported>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select id as "id: UpstreamId", name, verified_asked_at, verified_occurred_at, verified_taken_at,
+                  verified_answered_at
+           from upstream where $1::text is null or name = $1
+           order by name"#,
+        name,
+    )
+    .fetch_all(db)
+    .await?;
+    let reported = rows.into_iter().map(|row| {
+        let times = (row.verified_asked_at, row.verified_occurred_at, row.verified_taken_at, row.verified_answered_at);
+        let trip = match times {
+            (Some(asked), Some(occurred), Some(taken), Some(answered)) => {
+                Some(RoundTrip { asked, occurred, taken, answered })
+            }
+            _ => None,
+        };
+        Reported { id: row.id, name: row.name, offset: trip.and_then(|trip| ClockOffset::during(&trip)) }
+    });
+    Ok(reported.collect())
+}
+
+/// The next cut-offs of an upstream in the order of their arrival.
+pub(super) async fn cut_offs(
+    db: &mut PgConnection,
+    of: UpstreamId,
+    after: &After,
+    limit: i64,
+) -> Result<Vec<CutOff>, sqlx::Error> {
+    let rows = sqlx::query!(
+        // laterals with `offset 0` keep each look-up as it stands, by index
+        r#"select e.jti as "jti!", e.event_type as "event_type!", e.effect as "effect!", e.level as "level!",
+                  e.decided_at as "decided_at!", r.taken_at as "taken_at?", e.received_at as "received_at!",
+                  a.applied_at as "applied_at?", d.points, d.classes, d.lasts as "lasts?: Vec<Timestamp>", d.denied
+           from (
+               select * from enforcement
+               where upstream_id = $1 and (received_at, jti) > ($2, $3) and is_first
+               order by received_at, jti
+               limit $4
+           ) e
+           left join lateral (select applied_at from applied_batch where id = e.batch_id offset 0) a on true
+           left join lateral (
+               select taken_at from received_set where upstream_id = e.upstream_id and jti = e.jti offset 0
+           ) r on true
+           left join lateral (
+               select array_agg(point) as points, array_agg(class) as classes, array_agg(last) as lasts,
+                      array_agg(denied) as denied
+               from (
+                   select enforcement_point as point, binding_class as class, max(last_allowed_at) as last,
+                          count(*) as denied
+                   from denial
+                   where upstream_id = e.upstream_id and jti = e.jti
+                   group by enforcement_point, binding_class
+                   order by 1, 2
+               ) each offset 0
+           ) d on true
+           order by e.received_at, e.jti"#,
+        of as UpstreamId,
+        after.received_at as Timestamp,
+        after.jti,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let points = row.points.unwrap_or_default().into_iter();
+            let classes = row.classes.unwrap_or_default().into_iter();
+            let lasts = row.lasts.unwrap_or_default().into_iter();
+            let denied = row.denied.unwrap_or_default().into_iter();
+            let seen = points.zip(classes).zip(lasts.zip(denied)).map(|((point, class), (last_allowed_at, denied))| {
+                Ok(Seen { point, class: class_of(&class)?, last_allowed_at, denied })
+            });
+            Ok(CutOff {
+                seen: seen.collect::<Result<_, sqlx::Error>>()?,
+                jti: row.jti,
+                event_type: row.event_type,
+                effect: row.effect,
+                level: level_of(&row.level)?,
+                decided_at: row.decided_at,
+                taken_at: row.taken_at,
+                received_at: row.received_at,
+                applied_at: row.applied_at,
+                visible_at: None,
+            })
+        })
+        .collect()
+}
+
+fn class_of(name: &str) -> Result<BindingClass, sqlx::Error> {
+    let known = BindingClass::ALL.into_iter().find(|class| class.as_str() == name);
+    known.ok_or_else(|| sqlx::Error::Decode("denial.binding_class holds no known class".into()))
+}
+
+fn level_of(name: &str) -> Result<Level, sqlx::Error> {
+    let known = Level::ALL.into_iter().find(|level| level.as_str() == name);
+    known.ok_or_else(|| sqlx::Error::Decode("enforcement.level holds no known level".into()))
+}

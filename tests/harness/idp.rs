@@ -380,8 +380,9 @@ pub fn claims(set: &str) -> Value {
 static TEMPLATE: OnceCell<ScratchDatabase> = OnceCell::const_new();
 
 /// Defaults may be tuned; the stories say by these when something happens.
-const STEADY: [(&str, &str); 10] = [
+const STEADY: [(&str, &str); 11] = [
     ("push.window", "16"),
+    ("push.max_window", "16"),
     ("issuer.algorithm", "ES256"),
     ("push.timeout", "10s"),
     ("push.lease", "30s"),

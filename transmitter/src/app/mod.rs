@@ -100,7 +100,7 @@ impl Transmitter {
         let claim = settings.timeline_claim().map(ToOwned::to_owned);
         let desk = SigningDesk::new(tenants.clone(), sealing.clone(), Arc::clone(&vocabulary), claim);
         let settler = Settler::new(pool.clone(), env.clone(), settings.push_backoff());
-        let idle = usize::try_from(settings.push.window).unwrap_or(usize::MAX);
+        let idle = usize::try_from(settings.push.max_window).unwrap_or(usize::MAX);
         let sender = Sender::new(outgoing, settings.push.timeout.duration(), idle)?;
         let push = Push::new(
             pool.clone(),
@@ -219,7 +219,7 @@ impl Transmitter {
         shutdown.spawn(Push::NAME, async move {
             push.await;
             // what is on the wire is finished, and its outcome kept, before the process ends
-            finishing.idle().await;
+            finishing.finish().await;
             settler.close().await;
             recorder.close().await;
         });
@@ -323,9 +323,11 @@ async fn first_rows(
 fn push_limits(settings: &Settings) -> PushLimits {
     PushLimits {
         window: settings.push.window,
+        max_window: settings.push.max_window,
         max_in_flight: settings.push.max_in_flight,
         max_per_host: settings.push.max_per_host,
         lease: settings.push.lease.duration(),
+        timeout: settings.push.timeout.duration(),
     }
 }
 

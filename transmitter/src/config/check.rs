@@ -53,6 +53,9 @@ impl Settings {
         if self.push.window == 0 || self.push.max_in_flight < self.push.window {
             return wrong("push.max_in_flight", "must be at least push.window, and push.window at least 1");
         }
+        if self.push.max_window < self.push.window {
+            return wrong("push.max_window", "must be at least push.window");
+        }
         if self.push.lease.duration() <= self.push.timeout.duration() {
             return wrong("push.lease", "must be longer than push.timeout, or a SET could be sent twice at once");
         }

@@ -77,7 +77,7 @@ sections! {
     Streams { default_subjects: DefaultSubjects, max_streams: u32, min_verification_interval: Span, inactivity_timeout: Span, max_subjects: u32, removal_grace: Span, verify_every: Span }
     DeliverySettings { retention: Span, history: Span }
     Push {
-        window: u32, max_in_flight: u32, timeout: Span, lease: Span, retry_first: Span, retry_ceiling: Span,
+        window: u32, max_window: u32, max_in_flight: u32, timeout: Span, lease: Span, retry_first: Span, retry_ceiling: Span,
         max_per_host: u32, allow: Vec<String>,
     }
     Poll { max_events: u32, wait: Span, max_waiting: usize }

@@ -7,9 +7,11 @@
 
 mod bell;
 mod fan_out;
+mod hand;
 mod in_flight;
 mod maintenance;
 mod outcome;
+mod pace;
 mod polling;
 mod portion;
 mod push;
@@ -35,6 +37,8 @@ use ssf_common::clock::Timestamp;
 use ssf_common::event::{EventType, Vocabulary};
 use ssf_common::uuid_id;
 pub use waiting::{Place, Waiting};
+
+use crate::outbox::Lane;
 
 uuid_id! {
     /// A delivery; as text it is the `jti` of its SET.
@@ -64,6 +68,7 @@ pub struct Taken {
     pub(crate) endpoint_host: Option<String>,
     pub(crate) authorization_sealed: Option<Vec<u8>>,
     pub(crate) event_type: String,
+    pub(crate) lane: i16,
     pub(crate) subject: serde_json::Value,
     pub(crate) payload: serde_json::Value,
     pub(crate) txn: String,
@@ -75,6 +80,11 @@ pub struct Taken {
 }
 
 impl Taken {
+    /// Whether it is part of a job that nobody waits for.
+    fn is_bulk(&self) -> bool {
+        Lane::from_number(self.lane) == Lane::Bulk
+    }
+
     /// Whether it announces a change of its stream's status.
     fn announces(&self) -> bool {
         self.event_type == EventType::StreamUpdated.uri(&Vocabulary::default())

@@ -9,23 +9,29 @@ use ssf_common::runtime::telemetry::chain;
 use ssf_common::runtime::worker::{Wake, Worker};
 use ssf_common::set::ErrorCode;
 
-use super::in_flight::{Busy, Flight, InFlight};
+use super::hand::{Hand, Held};
+use super::in_flight::{Busy, Flight, InFlight, Landing, Room, may_wait};
+use super::pace::Bounds;
 use super::settle::Settlement;
-use super::store::take;
+use super::store::{settle as leases, take};
 use super::{ANNOUNCEMENTS_FIRST, LeaseId, Outcome, Sender, Settler, SigningDesk, Taken};
 use crate::stream::StreamKey;
 
 /// How much is sent at once.
 #[derive(Clone, Copy, Debug)]
 pub struct PushLimits {
-    /// To one receiver.
+    /// To one receiver that nothing is known of.
     pub window: u32,
+    /// To one receiver that answers briskly.
+    pub max_window: u32,
     /// To all receivers.
     pub max_in_flight: u32,
     /// To one host, all its streams together.
     pub max_per_host: u32,
     /// How long a SET is held.
     pub lease: Duration,
+    /// How long an attempt may take.
+    pub timeout: Duration,
 }
 
 /// Takes what is due and sends it. A tick takes and starts sending; it does not wait for answers, so that a slow
@@ -40,6 +46,7 @@ pub struct Push {
     limits: PushLimits,
     wake: Wake,
     in_flight: InFlight,
+    hand: Arc<Hand>,
 }
 
 impl Push {
@@ -53,12 +60,24 @@ impl Push {
         limits: PushLimits,
         wake: Wake,
     ) -> Self {
-        Self { pool, env, desk, sender, settler, limits, wake, in_flight: InFlight::default() }
+        let bounds = Bounds { first: limits.window, most: limits.max_window.max(limits.window) };
+        let in_flight = InFlight::new(bounds, limits.max_per_host);
+        Self { pool, env, desk, sender, settler, limits, wake, in_flight, hand: Arc::default() }
     }
 
-    /// Ends when nothing is on the wire and everything that was is settled.
+    /// Ends when nothing is on the wire or in the hand, and everything that was is settled.
     pub async fn idle(&self) {
         self.in_flight.idle().await;
+    }
+
+    /// Gives up what is in the hand, and ends when nothing is on the wire any more and everything that was is settled.
+    pub async fn finish(&self) {
+        self.give_back(self.hand.empty()).await;
+        self.in_flight.idle().await;
+    }
+
+    fn launch(self: Arc<Self>, taken: Taken, lease: LeaseId, flight: Flight) {
+        tokio::spawn(self.carry(taken, lease, flight));
     }
 
     /// One delivery, from signature to settlement. Dropping it half way loses nothing: the lease ends and somebody sends
@@ -81,23 +100,83 @@ impl Push {
         settlement.outcome = self.attempt(taken, &mut settlement).await;
         settlement.answered_at = self.env.now();
         report(&settlement);
-        let brisk = flight.land(settlement.answered_at);
-        self.ask_for_more(stream, brisk);
+        let landing = match &settlement.outcome {
+            Outcome::Trouble { .. } => Landing::Failed,
+            _ if settlement.sent_at.is_none() => Landing::Unsent,
+            Outcome::Acknowledged { .. } | Outcome::Refused { .. } => Landing::Answered,
+        };
+        let is_bulk = flight.room().is_bulk;
+        let is_brisk = flight.land(landing, settlement.answered_at);
+        if landing == Landing::Failed {
+            self.give_back(self.hand.clear(stream)).await;
+        }
+        self.send_held(stream).await;
+        self.ask_for_more(stream, is_bulk, is_brisk);
         if let Err(error) = self.settler.settle(settlement).await {
             // the lease ends by itself, and the receiver will know the SET again by its jti
             tracing::warn!(delivery.id = %id, stream.id = %stream, error = %chain(&error), "a delivery could not be settled and will be sent again");
         }
         drop(flight);
         // what waited behind it, about the same subject, may go now
-        self.ask_for_more(stream, brisk);
+        self.ask_for_more(stream, is_bulk, is_brisk);
     }
 
-    /// Rings the worker; while the receiver answers briskly, only once its window is half empty: filling
-    /// it up one by one would cost a claim for every answer.
-    fn ask_for_more(&self, stream: StreamKey, brisk: bool) {
-        let window = i32::try_from(self.limits.window).unwrap_or(i32::MAX);
-        if !brisk || self.in_flight.to(stream) <= window / 2 {
+    /// Rings the worker; while the receiver answers briskly, only once its window, or the hand, is half empty: filling it
+    /// up one by one would cost a claim for every answer.
+    fn ask_for_more(&self, stream: StreamKey, is_bulk: bool, is_brisk: bool) {
+        let wants = self.in_flight.to(stream, self.env.now()).is_none_or(|busy| {
+            let (free, bulk_free) = self.free(&busy);
+            if is_bulk { bulk_free > 0 } else { free > 0 }
+        });
+        if wants || !is_brisk {
             self.wake.wake();
+        }
+    }
+
+    /// How much more a stream may be given, and how much more bulk: what is on the wire is filled up to its width. Of bulk
+    /// some is taken ahead from who answers briskly. Nothing while a brisk receiver still has more than half of it.
+    fn free(&self, busy: &Busy) -> (u32, u32) {
+        let half_used = |used: u32, most: u32| busy.is_brisk && used > most / 2;
+        let free = if half_used(busy.sending, busy.width) { 0 } else { busy.width.saturating_sub(busy.sending) };
+        let held = u32::try_from(self.hand.of(busy.stream)).unwrap_or(u32::MAX);
+        let ahead = if busy.is_brisk { AHEAD } else { 0 };
+        let (most, used) = (busy.bulk_width + ahead, busy.bulk + held);
+        let bulk_free = if half_used(used, most) { 0 } else { most.saturating_sub(used) };
+        (free, bulk_free)
+    }
+
+    /// Sends what is in the hand for `stream`, as far as there is room.
+    async fn send_held(self: &Arc<Self>, stream: StreamKey) {
+        let mut overdue = Vec::new();
+        while let Some(held) = self.hand.next(stream) {
+            let now = self.env.now();
+            if held.send_by < now {
+                overdue.push(held);
+                continue;
+            }
+            let Held { taken, lease, send_by, carried } = held;
+            match self.in_flight.enter_if_room(carried, room_of(&taken), now) {
+                Ok(flight) => {
+                    Arc::clone(self).launch(taken, lease, flight);
+                }
+                Err(carried) => {
+                    self.hand.put_back(Held { taken, lease, send_by, carried });
+                    break;
+                }
+            }
+        }
+        self.give_back(overdue).await;
+    }
+
+    /// What cannot be given back is free when its lease ends.
+    async fn give_back(&self, held: Vec<Held>) {
+        if held.is_empty() {
+            return;
+        }
+        let given: Vec<_> = held.iter().map(|held| (held.taken.id, held.lease)).collect();
+        let done = async { leases::give_back(&mut *self.pool.acquire().await?, &given, self.env.now()).await }.await;
+        if let Err(error) = done {
+            tracing::warn!(error = %chain(&error), "what was taken and not sent could not be given back before its lease ends");
         }
     }
 
@@ -127,37 +206,72 @@ impl Worker for Push {
 
     async fn tick(&self) -> Result<usize, sqlx::Error> {
         let now = self.env.now();
-        let Busy { streams, counts, brisk, hosts, host_counts } = self.in_flight.busy(now);
-        let sending: i64 = counts.iter().copied().map(i64::from).sum();
-        let limit = i64::from(self.limits.max_in_flight) - sending;
+        self.give_back(self.hand.overdue(now)).await;
+        let this = Arc::new(self.clone());
+        for stream in self.hand.streams() {
+            this.send_held(stream).await;
+        }
+        let busy = self.in_flight.busy(now);
+        let (hosts, host_counts) = self.in_flight.hosts();
+        let sending: i64 = busy.iter().map(|busy| i64::from(busy.sending)).sum();
+        let held = i64::try_from(self.hand.all()).unwrap_or(i64::MAX);
+        let limit = i64::from(self.limits.max_in_flight) - sending - held;
         if limit <= 0 {
             return Ok(0);
         }
         let lease = LeaseId::new(now, &*self.env.random);
         let mut conn = self.pool.acquire().await?;
-        let window = i32::try_from(self.limits.window).unwrap_or(i32::MAX);
-        let per_host = i32::try_from(self.limits.max_per_host).unwrap_or(i32::MAX);
+        let (free, bulk_free): (Vec<i32>, Vec<i32>) = busy
+            .iter()
+            .map(|busy| self.free(busy))
+            .map(|(free, bulk_free)| (as_integer(free), as_integer(bulk_free)))
+            .unzip();
+        let streams: Vec<StreamKey> = busy.iter().map(|busy| busy.stream).collect();
+        let counts: Vec<i32> = busy.iter().map(|busy| as_integer(busy.sending)).collect();
         let room = take::Room {
             busy: &streams,
             in_flight: &counts,
-            brisk: &brisk,
-            window,
+            free: &free,
+            bulk_free: &bulk_free,
+            window: as_integer(self.limits.window),
             limit,
             busy_hosts: &hosts,
             in_flight_to_hosts: &host_counts,
-            per_host,
+            per_host: as_integer(self.limits.max_per_host),
         };
         let (lease_ends, impatient_since) = (now.plus(self.limits.lease), now.minus(ANNOUNCEMENTS_FIRST));
         let taken = take::push(&mut conn, &room, lease, now, lease_ends, impatient_since).await?;
         drop(conn);
         let count = taken.len();
-        let this = Arc::new(self.clone());
-        for delivery in taken {
-            let flight = self.in_flight.enter(delivery.stream, delivery.endpoint_host.clone());
-            tokio::spawn(Arc::clone(&this).carry(delivery, lease, flight));
+        for stream in taken.iter().filter(|one| one.announces()).map(|one| one.stream) {
+            // nothing may follow what announces a stop
+            self.give_back(self.hand.clear(stream)).await;
+        }
+        let send_by = now.plus(may_wait(self.limits.lease, self.limits.timeout));
+        let (bulk, others): (Vec<Taken>, Vec<Taken>) =
+            taken.into_iter().partition(|one| one.is_bulk() && !one.announces());
+        for delivery in others {
+            let flight = self.in_flight.enter(self.in_flight.carry(), room_of(&delivery), now);
+            Arc::clone(&this).launch(delivery, lease, flight);
+        }
+        let mut streams: Vec<StreamKey> = bulk.iter().map(|one| one.stream).collect();
+        streams.dedup();
+        for taken in bulk {
+            self.hand.hold(Held { taken, lease, send_by, carried: self.in_flight.carry() });
+        }
+        for stream in streams {
+            this.send_held(stream).await;
         }
         Ok(count)
     }
+}
+
+fn room_of(taken: &Taken) -> Room {
+    Room { stream: taken.stream, host: taken.endpoint_host.clone(), is_bulk: taken.is_bulk() }
+}
+
+fn as_integer(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 fn report(settlement: &Settlement) {
@@ -182,3 +296,6 @@ fn report(settlement: &Settlement) {
         }
     }
 }
+
+/// How much bulk is taken ahead of its room from a receiver that answers briskly: it goes out within a moment.
+const AHEAD: u32 = 32;

@@ -46,7 +46,7 @@ pub(crate) async fn hand_out(
                returning d.*
            )
            select d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
-                     s.timeline_claim, null::text as endpoint_url, null::text as endpoint_host, null::bytea as authorization_sealed, d.event_type, e.subject, e.payload, e.txn, d.attempts, d.occurred_at, d.recorded_at, d.fanned_out_at,
+                     s.timeline_claim, null::text as endpoint_url, null::text as endpoint_host, null::bytea as authorization_sealed, d.event_type, d.lane, e.subject, e.payload, e.txn, d.attempts, d.occurred_at, d.recorded_at, d.fanned_out_at,
                      d.first_taken_at as "first_taken_at!"
              from taken d
             cross join lateral (select * from event where event.event_id = d.event_id and event.recorded_at = d.recorded_at offset 0) e

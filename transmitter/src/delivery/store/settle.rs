@@ -122,6 +122,27 @@ pub(crate) async fn postpone(conn: &mut PgConnection, postponed: &[Postponed]) -
     Ok(())
 }
 
+/// Gives up the leases of deliveries that were taken and not sent: they are due at once, as if they had not been taken.
+pub(crate) async fn give_back(
+    conn: &mut PgConnection,
+    given: &[(DeliveryId, LeaseId)],
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let (ids, leases): (Vec<DeliveryId>, Vec<LeaseId>) = given.iter().copied().unzip();
+    sqlx::query!(
+        "update delivery d set state = 'waiting', lease_id = null, due_at = $3, attempts = d.attempts - 1,
+                lane = least(d.lane, (select min(e.lane) from delivery e
+                                       where e.stream_id = d.stream_id and e.order_key = d.order_key and e.seq > d.seq))
+          where d.id = any ($1) and d.lease_id = ($2::uuid[])[array_position($1::uuid[], d.id)]",
+        ids as _,
+        leases as _,
+        now as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Opens the breaker of a stream, or opens it wider. A window of SETs that fail together counts once: an attempt that
 /// began before the last failure was recorded adds none, and a stream that became a poll stream meanwhile has no breaker. Returns how many failures there are in a row now, if it counted.
 pub(crate) async fn open_breaker(conn: &mut PgConnection, troubled: &Troubled) -> sqlx::Result<Option<i32>> {

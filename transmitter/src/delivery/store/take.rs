@@ -9,13 +9,15 @@ use crate::stream::StreamKey;
 
 /// What this process is sending already, and how much it may.
 pub(crate) struct Room<'a> {
-    /// Streams with something on the wire …
+    /// Streams of which something is known here …
     pub(crate) busy: &'a [StreamKey],
-    /// … how much each …
+    /// … how much is on the wire to each …
     pub(crate) in_flight: &'a [i32],
-    /// … and whether it answered within the last moment.
-    pub(crate) brisk: &'a [bool],
-    /// The most to one stream.
+    /// … how much more it may be given …
+    pub(crate) free: &'a [i32],
+    /// … and how much more bulk.
+    pub(crate) bulk_free: &'a [i32],
+    /// The most to a stream that nothing is known of.
     pub(crate) window: i32,
     /// The most to be taken now.
     pub(crate) limit: i64,
@@ -57,16 +59,18 @@ pub(crate) async fn push(
                                 or not exists (select 1 from delivery d where d.stream_id = s.id and d.due_at <= $6 and not d.announces))
                            then a.id end as announcement,
                       case when coalesce(h.failures, 0) > 0 then least(1, $3 - coalesce(b.n, 0))
-                           -- while answers come fast a nearly full window is filled up by halves, or each would cost a claim
-                           when b.brisk and b.n > $3 / 2 and a.id is null then 0
-                           else $3 - coalesce(b.n, 0) end as free
+                           when a.id is not null then greatest(1, coalesce(b.free, $3))
+                           else coalesce(b.free, $3) end as free,
+                      case when coalesce(h.failures, 0) > 0 then least(1, $3 - coalesce(b.n, 0))
+                           when a.id is not null then 1
+                           else coalesce(b.bulk_free, 1) end as bulk_free
                  from stream s
                  left join heads a on a.stream_id = s.id
-                 left join unnest($1::uuid[], $2::int[], $8::bool[]) as b (stream_id, n, brisk) on b.stream_id = s.id
+                 left join unnest($1::uuid[], $2::int[], $8::int[], $13::int[]) as b (stream_id, n, free, bulk_free) on b.stream_id = s.id
                  left join unnest($10::text[], $11::int[]) as o (host, n) on o.host = s.endpoint_host
                  left join stream_health h on h.stream_id = s.id
                 where s.delivery_method = 'push' and (s.status = 'enabled' or a.id is not null)
-                  and (h.retry_at is null or (h.retry_at <= $6 and b.n is null))
+                  and (h.retry_at is null or (h.retry_at <= $6 and coalesce(b.n, 0) = 0))
            ), announcing as (
                select room.announcement, room.endpoint_host, room.host_free,
                       row_number() over (partition by room.endpoint_host order by room.announcement) as place
@@ -78,13 +82,16 @@ pub(crate) async fn push(
            ), due as (
                select due.*, room.endpoint_host, room.host_free,
                       -- streams of one host share what is free of it
-                      row_number() over (partition by room.endpoint_host order by due.lane, due.seq) as place
+                      row_number() over (partition by room.endpoint_host order by due.lane, due.seq) as place,
+                      -- bulk has a narrower window than what people wait for
+                      row_number() over (partition by room.stream_id, due.lane = 2 order by due.lane, due.seq) as place_of_kind,
+                      case when due.lane = 2 then room.bulk_free else room.free end as free_of_kind
                  from room cross join lateral (
                    select d.id, d.lane, d.seq from delivery d
                     where d.stream_id = room.stream_id and d.due_at <= $6 and not d.announces
                       and d.seq = (select min(e.seq) from delivery e where e.stream_id = d.stream_id and e.order_key = d.order_key)
                     order by d.lane, d.seq
-                    limit case when room.flows then greatest(least(room.free, room.host_free) - (room.announcement is not null)::int, 0) else 0 end
+                    limit case when room.flows then greatest(least(greatest(room.free, room.bulk_free), room.host_free) - (room.announcement is not null)::int, 0) else 0 end
                       for update of d skip locked
                ) due
            ), picked as (
@@ -92,7 +99,8 @@ pub(crate) async fn push(
                union all
                select following.id from (
                    select due.id from due
-                    where due.place <= due.host_free - (select count(*) from announced a where a.endpoint_host = due.endpoint_host)
+                    where due.place_of_kind <= due.free_of_kind
+                      and due.place <= due.host_free - (select count(*) from announced a where a.endpoint_host = due.endpoint_host)
                     order by due.lane, due.seq limit $4 - (select count(*) from announced)
                ) following
            ), taken as (
@@ -104,7 +112,7 @@ pub(crate) async fn push(
                returning d.*
            )
            select d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
-                     s.timeline_claim, s.endpoint_url, s.endpoint_host, s.authorization_sealed, d.event_type, e.subject, e.payload, e.txn, d.attempts,
+                     s.timeline_claim, s.endpoint_url, s.endpoint_host, s.authorization_sealed, d.event_type, d.lane, e.subject, e.payload, e.txn, d.attempts,
                      d.occurred_at, d.recorded_at, d.fanned_out_at, d.first_taken_at as "first_taken_at!"
              from taken d
             cross join lateral (select * from event where event.event_id = d.event_id and event.recorded_at = d.recorded_at offset 0) e
@@ -116,11 +124,12 @@ pub(crate) async fn push(
         lease as _,
         now as _,
         lease_ends as _,
-        room.brisk,
+        room.free,
         impatient_since as _,
         room.busy_hosts,
         room.in_flight_to_hosts,
         room.per_host,
+        room.bulk_free,
     )
     .fetch_all(conn)
     .await

@@ -33,6 +33,7 @@ mod openapi;
 mod operator;
 mod order;
 mod orderly_stop;
+mod pace;
 mod peer;
 mod plans;
 mod polling;

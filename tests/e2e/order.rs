@@ -67,7 +67,7 @@ async fn a_backlog_of_bulk_does_not_keep_an_urgent_event_waiting_for_its_fan_out
 
 /// A receiver with a window of one, so that the order of arrival is the order of taking.
 async fn one_at_a_time() -> (Idp, Party, Sink) {
-    let idp = Idp::start_with(&[("push.window", "1")]).await;
+    let idp = Idp::start_with(&[("push.window", "1"), ("push.max_window", "1")]).await;
     let (rp, producer, sink) = (idp.add_receiver("rp").await, idp.add_producer().await, Sink::start().await);
     idp.push_stream(&rp, &sink.url, &["session-revoked", "revalidate"]).await;
     (idp, producer, sink)

@@ -348,7 +348,7 @@ async fn streams_of_one_host_share_what_may_be_sent_there_at_once() {
 #[tokio::test]
 async fn announcements_are_sent_within_the_same_limits() {
     for (limit, value, at_once) in [("push.max_per_host", "2", 2), ("push.max_in_flight", "3", 3)] {
-        let idp = Idp::start_with(&[("push.window", "1"), (limit, value)]).await;
+        let idp = Idp::start_with(&[("push.window", "1"), ("push.max_window", "1"), (limit, value)]).await;
         let (operator, producer, sink) = (idp.add_operator().await, idp.add_producer().await, Sink::start().await);
         for name in ["one", "two", "three", "four"] {
             let receiver = idp.add_receiver(name).await;

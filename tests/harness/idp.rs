@@ -378,7 +378,6 @@ pub fn claims(set: &str) -> Value {
 }
 
 static TEMPLATE: OnceCell<ScratchDatabase> = OnceCell::const_new();
-
 /// Defaults may be tuned; the stories say by these when something happens.
 const STEADY: [(&str, &str); 11] = [
     ("push.window", "16"),

@@ -133,7 +133,8 @@ impl Counts {
 
 impl Window {
     fn has_room_for_bulk(&self) -> bool {
-        self.sending < self.pace.width() && self.bulk < self.pace.bulk()
+        // one place is kept for what is more urgent
+        self.sending < self.pace.width().saturating_sub(1).max(1) && self.bulk < self.pace.bulk()
     }
 
     fn busy(&self, stream: StreamKey, now: Timestamp) -> Busy {

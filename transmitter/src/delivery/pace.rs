@@ -68,9 +68,9 @@ impl Pace {
         self.width
     }
 
-    /// The most bulk on the way at once; never more than the width.
+    /// The most bulk on the way at once: where there is room for two, one place is kept for what is more urgent.
     pub(super) fn bulk(&self) -> u32 {
-        self.bulk.min(self.width)
+        self.bulk.min(self.width.saturating_sub(1)).max(1)
     }
 
     /// Whether the next answer is worth waiting for: the last one came a moment ago.

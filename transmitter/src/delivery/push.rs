@@ -139,9 +139,13 @@ impl Push {
         let half_used = |used: u32, most: u32| busy.is_brisk && used > most / 2;
         let free = if half_used(busy.sending, busy.width) { 0 } else { busy.width.saturating_sub(busy.sending) };
         let held = u32::try_from(self.hand.of(busy.stream)).unwrap_or(u32::MAX);
-        let ahead = if busy.is_brisk { AHEAD } else { 0 };
-        let (most, used) = (busy.bulk_width + ahead, busy.bulk + held);
-        let bulk_free = if half_used(used, most) { 0 } else { most.saturating_sub(used) };
+        let used = busy.bulk + held;
+        let bulk_free = if busy.is_brisk && busy.width > 1 {
+            let most = busy.bulk_width + AHEAD;
+            if half_used(used, most) { 0 } else { most.saturating_sub(used) }
+        } else {
+            busy.bulk_width.saturating_sub(used).min(busy.width.saturating_sub(busy.sending))
+        };
         (free, bulk_free)
     }
 

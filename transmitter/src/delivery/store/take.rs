@@ -85,7 +85,8 @@ pub(crate) async fn push(
                       row_number() over (partition by room.endpoint_host order by due.lane, due.seq) as place,
                       -- bulk has a narrower window than what people wait for
                       row_number() over (partition by room.stream_id, due.lane = 2 order by due.lane, due.seq) as place_of_kind,
-                      case when due.lane = 2 then room.bulk_free else room.free end as free_of_kind
+                      case when due.lane = 2 then room.bulk_free else room.free end as free_of_kind,
+                      count(*) filter (where due.lane < 2) over (partition by room.stream_id) as more_urgent, room.free
                  from room cross join lateral (
                    select d.id, d.lane, d.seq from delivery d
                     where d.stream_id = room.stream_id and d.due_at <= $6 and not d.announces
@@ -100,6 +101,8 @@ pub(crate) async fn push(
                select following.id from (
                    select due.id from due
                     where due.place_of_kind <= due.free_of_kind
+                      -- no bulk while something more urgent finds no room
+                      and (due.lane < 2 or due.more_urgent <= due.free)
                       and due.place <= due.host_free - (select count(*) from announced a where a.endpoint_host = due.endpoint_host)
                     order by due.lane, due.seq limit $4 - (select count(*) from announced)
                ) following

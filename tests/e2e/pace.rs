@@ -1,0 +1,134 @@
+//! Stories about the pace of a push stream: bulk is taken ahead and waits in the hand, and nothing is lost or overtaken
+//! by that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use ssf_common::clock::ManualClock;
+use ssf_common::event::StreamStatus;
+use ssf_common::random::SystemRandom;
+use ssf_common::runtime::Env;
+use ssf_common::runtime::worker::Worker as _;
+use ssf_harness::idp::{Idp, Party, opaque};
+use ssf_harness::sink::{Answer, Sink};
+use ssf_transmitter::admin;
+use ssf_transmitter::audit::Actor;
+
+/// An IdP with `bulk` deliveries waiting for a receiver of which it is known that it answers briskly.
+async fn with_bulk(bulk: usize) -> (Idp, Party, Sink, String) {
+    let idp = Idp::start().await;
+    let (rp, producer, sink) = (idp.add_receiver("rp").await, idp.add_producer().await, Sink::start().await);
+    let stream = idp.push_stream(&rp, &sink.url, &["session-revoked", "revalidate"]).await;
+    let job: Vec<Value> =
+        (0..bulk).map(|n| json!({"type": "revalidate", "subject": opaque(&format!("s{n}")), "lane": "bulk"})).collect();
+    assert_eq!(idp.post("/events", &producer, &json!(job)).await.status, 202);
+    idp.fan_out().await;
+    assert_eq!(idp.push_once().await, 1, "of bulk, a stranger gets one");
+    (idp, producer, sink, stream)
+}
+
+async fn leased(idp: &Idp) -> i64 {
+    idp.count("select count(*) from delivery where state = 'leased'").await
+}
+
+#[tokio::test]
+async fn what_is_more_urgent_passes_everything_in_the_hand() {
+    let (idp, producer, sink, _) = with_bulk(40).await;
+    sink.hold();
+    assert_eq!(idp.transmitter.push.tick().await.unwrap(), 34, "two widths of one or two, and 32 ahead");
+    let in_hand = leased(&idp).await;
+    assert_eq!(in_hand, 34);
+    idp.revoke(&producer, "urgent").await;
+    idp.fan_out().await;
+    assert_eq!(idp.transmitter.push.tick().await.unwrap(), 1);
+    sink.arrivals(4).await;
+    let subjects = sink.subjects();
+    assert_eq!((subjects.len(), subjects.contains(&"urgent".to_owned())), (4, true), "{subjects:?}");
+    sink.release();
+    idp.drain().await;
+    assert_eq!(sink.requests().len(), 41);
+    assert_eq!(idp.count("select count(*) from delivery_history where outcome = 'acknowledged'").await, 41);
+}
+
+#[tokio::test]
+async fn what_is_in_the_hand_is_given_back_when_the_stream_falls_into_trouble() {
+    let (idp, _, sink, _) = with_bulk(40).await;
+    sink.next([Answer::status(202), Answer::status(503)]);
+    sink.script(|_| Answer::status(503));
+    idp.push_once().await;
+    assert_eq!(leased(&idp).await, 0);
+    let untouched = idp.count("select count(*) from delivery where attempts = 0").await;
+    assert!(untouched > 30, "what was not sent was not tried: {untouched}");
+    sink.script(|_| Answer::status(202));
+    for _ in 0..10 {
+        idp.advance(Duration::from_secs(1));
+        idp.drain().await;
+    }
+    let acknowledged = idp.count("select count(*) from delivery_history where outcome = 'acknowledged'").await;
+    assert_eq!((acknowledged, idp.count("select count(*) from delivery").await), (40, 0));
+}
+
+#[tokio::test]
+async fn what_is_in_the_hand_is_given_back_at_the_stop_and_sent_by_the_next_process() {
+    let (idp, _, sink, _) = with_bulk(40).await;
+    sink.hold();
+    idp.transmitter.push.tick().await.unwrap();
+    sink.arrivals(3).await;
+    tokio::join!(idp.transmitter.push.finish(), async {
+        while leased(&idp).await > 2 {
+            tokio::task::yield_now().await;
+        }
+        sink.release();
+    });
+    assert_eq!(
+        (leased(&idp).await, sink.requests().len()),
+        (0, 3),
+        "what was on the wire was finished, no more was sent"
+    );
+    let twin = idp.twin().await;
+    while twin.transmitter.push.tick().await.unwrap() > 0 {
+        twin.transmitter.push.idle().await;
+    }
+    assert_eq!(idp.count("select count(*) from delivery_history where outcome = 'acknowledged'").await, 40);
+    assert_eq!(sink.requests().len(), 40, "and nothing twice");
+}
+
+#[tokio::test]
+async fn what_waited_too_long_in_the_hand_is_given_back_before_its_lease_ends() {
+    let (idp, _, sink, _) = with_bulk(40).await;
+    sink.hold();
+    idp.transmitter.push.tick().await.unwrap();
+    sink.arrivals(3).await;
+    // the lease is 30 s, an attempt may take 10
+    idp.advance(Duration::from_millis(20_001));
+    idp.transmitter.push.tick().await.unwrap();
+    assert!(
+        idp.count("select count(*) from delivery where state = 'leased' and due_at > now() - interval '0'").await >= 0
+    );
+    sink.release();
+    idp.drain().await;
+    assert_eq!(sink.requests().len(), 40, "nothing is sent twice");
+    assert_eq!(idp.count("select count(*) from delivery_history where outcome = 'acknowledged'").await, 40);
+}
+
+#[tokio::test]
+async fn nothing_that_was_taken_ahead_follows_an_announcement() {
+    let (idp, _, sink, stream) = with_bulk(40).await;
+    sink.hold();
+    idp.transmitter.push.tick().await.unwrap();
+    sink.arrivals(3).await;
+    let env = Env { clock: Arc::<ManualClock>::clone(&idp.clock), random: Arc::new(SystemRandom) };
+    let (issuer, actor) = (&idp.transmitter.issuer, Actor::Service);
+    admin::set_stream_status(&idp.pool, issuer, stream.parse().unwrap(), StreamStatus::Paused, None, &actor, &env)
+        .await
+        .unwrap();
+    idp.transmitter.push.tick().await.unwrap();
+    sink.arrivals(4).await;
+    sink.release();
+    idp.transmitter.push.idle().await;
+    idp.drain().await;
+    let last = sink.requests().last().unwrap().claims();
+    assert!(last["events"].to_string().contains("stream-updated"), "{last}");
+    assert_eq!((sink.requests().len(), leased(&idp).await), (4, 0));
+}

@@ -40,24 +40,33 @@ impl Peer {
         Self::on(prepared(&database).await, delivery).await
     }
 
+    /// The same with further settings of the receiver.
+    pub(crate) async fn start_with(delivery: &str, further: &[(&str, &str)]) -> Self {
+        let database = TestCluster::shared().await.scratch_database("peer").await.unwrap();
+        let (server, key) = (MockServer::start().await, SigningKey::generate(Algorithm::Rs256).unwrap());
+        publish(&server, &key).await;
+        Self::with(server, key, prepared(&database).await, delivery, further).await
+    }
+
     /// The same on this database.
     pub(crate) async fn on(pool: PgPool, delivery: &str) -> Self {
         let (server, key) = (MockServer::start().await, SigningKey::generate(Algorithm::Rs256).unwrap());
         publish(&server, &key).await;
-        Self::with(server, key, pool, delivery).await
+        Self::with(server, key, pool, delivery, &[]).await
     }
 
     /// The receiver is started again on its database; the transmitter stays as it is.
     pub(crate) async fn restarted(self, delivery: &str) -> Self {
-        Self::with(self.server, self.key, self.pool, delivery).await
+        self.receiver.close().await;
+        Self::with(self.server, self.key, self.pool, delivery, &[]).await
     }
 
-    async fn with(server: MockServer, key: SigningKey, pool: PgPool, delivery: &str) -> Self {
+    async fn with(server: MockServer, key: SigningKey, pool: PgPool, delivery: &str, further: &[(&str, &str)]) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(START)));
         let env = Env { clock: Arc::<ManualClock>::clone(&clock), random: Arc::new(SystemRandom) };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let settings = Arc::new(settings(&server.uri(), delivery));
+        let settings = Arc::new(settings(&server.uri(), delivery, further));
         let receiver = Receiver::open(settings, env, pool.clone()).await.unwrap();
         let router = receiver.router().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -92,7 +101,7 @@ impl Peer {
 
     /// A stream as the receiver wants it.
     pub(crate) fn stream(&self, id: &str) -> Value {
-        let upstream = &self.link().upstream;
+        let upstream = self.link().upstream;
         let wanted = upstream.wanted(None);
         let mut delivery = json!(wanted.delivery);
         if !upstream.settings.is_push() {
@@ -106,7 +115,7 @@ impl Peer {
     }
 
     /// The upstream and its workers.
-    pub(crate) fn link(&self) -> &Link {
+    pub(crate) fn link(&self) -> Link {
         self.receiver.upstream("idp").unwrap()
     }
 
@@ -220,7 +229,7 @@ pub(crate) async fn publish(server: &MockServer, key: &SigningKey) {
     }
 }
 
-fn settings(issuer: &str, delivery: &str) -> Settings {
+fn settings(issuer: &str, delivery: &str, further: &[(&str, &str)]) -> Settings {
     let overrides = [
         ("server.public_url", "https://rp.example"),
         ("database.url", "postgres://given.by/the-harness"),
@@ -229,7 +238,8 @@ fn settings(issuer: &str, delivery: &str) -> Settings {
         ("upstreams.idp.delivery", delivery),
         ("upstreams.idp.token", "of-the-receiver"),
     ];
-    let overrides = overrides.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let overrides =
+        overrides.iter().chain(further).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let layers = Layers { environment: Vec::new(), overrides, ..Layers::new("receiver", DEFAULTS) };
     Settings::load(&layers).unwrap()
 }

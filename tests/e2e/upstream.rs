@@ -255,7 +255,7 @@ async fn polling() -> Peer {
 
 /// One request of the poll loop: how much it did.
 async fn poll(peer: &Peer) -> Result<usize, String> {
-    let poller = peer.link().poller.as_ref().unwrap();
+    let poller = peer.link().poller.unwrap();
     poller.tick().await.map_err(|error| ssf_common::runtime::telemetry::chain(&error))
 }
 

@@ -11,6 +11,7 @@ use ssf_receiver::config::{DEFAULTS, Settings};
 use super::interop::{EXIT_CODES, Interop, Poll, Stream, Subject, Tail, Verify, not_meant};
 use super::managed_stream::ManagedStream;
 use super::print::print;
+use super::upstream::Upstream;
 use super::{ask, database, report, serve};
 
 /// Receives Shared Signals and answers whether a session is still good.
@@ -44,6 +45,9 @@ enum Command {
     Migrate,
     /// Print the settings in force, secrets masked
     Config,
+    /// The transmitters the service listens to: make, see, change, remove them while it runs
+    #[command(subcommand)]
+    Upstream(Upstream),
     /// Make one call about the stream that the service keeps for an upstream, as its database says
     #[command(subcommand)]
     ManagedStream(ManagedStream),
@@ -84,6 +88,7 @@ impl CommandLine {
             Command::Serve => serve::serve(settings, env).await?,
             Command::Migrate => database::migrate(&settings).await?,
             Command::Config => print(&effective(&settings)?)?,
+            Command::Upstream(upstream) => upstream.run(settings, env).await?,
             Command::ManagedStream(stream) => stream.run(settings, env).await?,
             Command::Check(check) => check.run(&settings).await?,
             Command::Latency(latency) => latency.run(&settings, &env).await?,
@@ -124,6 +129,7 @@ Examples:
   ssf-receiver serve                                    on loopback, data under ./data/receiver
   ssf-receiver --config /etc/ssf/receiver.toml serve
   ssf-receiver --set log.format=json serve
+  ssf-receiver upstream list                            the transmitters, and how they are
   ssf-receiver managed-stream status --upstream idp     what the transmitter says of the service's stream
   ssf-receiver check 4f9d-session-id                    is this session still good?
   ssf-receiver latency --since 15m                      from the decision to its effect here

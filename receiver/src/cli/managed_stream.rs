@@ -11,6 +11,7 @@ use ssf_common::protocol::StreamConfiguration;
 use ssf_common::runtime::{Env, Shutdown};
 use ssf_receiver::app::{Link, Receiver};
 use ssf_receiver::config::Settings;
+use ssf_receiver::upstream::state::{Entry, What};
 use ssf_receiver::upstream::store;
 
 use super::database::{Database, Role};
@@ -33,7 +34,7 @@ pub(super) enum ManagedStream {
 
 #[derive(Debug, Args)]
 pub(super) struct Which {
-    /// The upstream, as it is called in the settings
+    /// The upstream, as it is called here
     #[arg(long, value_name = "NAME")]
     upstream: String,
 }
@@ -43,11 +44,6 @@ impl ManagedStream {
         let (Self::Create(which) | Self::Read(which) | Self::Delete(which) | Self::Status(which) | Self::Verify(which)) =
             &self;
         let name = which.upstream.clone();
-        if !settings.upstreams.contains_key(&name) {
-            let known: Vec<_> = settings.upstreams.keys().map(String::as_str).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            bail!("upstreams.{name} is not in the settings; correct --upstream or add it (there now: {known})");
-        }
         let database = Database::open(&settings, Role::Guest).await?;
         // As `serve` does: a command may be the first thing that is ever run here.
         let done = match database.migrate(&settings, &Shutdown::default()).await {
@@ -60,7 +56,14 @@ impl ManagedStream {
 
     async fn call(self, settings: Settings, name: &str, database: &Database, env: Env) -> anyhow::Result<()> {
         let receiver = Receiver::open(Arc::new(settings), env.clone(), database.pool.clone()).await?;
-        let link = receiver.upstream(name).context("the upstream is not configured")?;
+        let Some(link) = receiver.upstream(name) else {
+            let known: Vec<String> = receiver.links().into_keys().collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            bail!(
+                "upstreams.{name} is neither in the settings nor made by `ssf-receiver upstream add`; correct --upstream or add it (there now: {known})"
+            );
+        };
+        let link = &link;
         let (client, metadata) = (&link.upstream.client, link.keeper.metadata().await?);
         match self {
             Self::Create(_) => print_json(&shown(link.keeper.create().await?)),
@@ -69,7 +72,10 @@ impl ManagedStream {
             Self::Delete(_) => {
                 let stream_id = held(link)?;
                 client.delete(&metadata, &stream_id).await?;
-                store::release_stream(&mut *database.pool.acquire().await?, link.upstream.id, env.now()).await?;
+                let db = &mut *database.pool.acquire().await?;
+                store::release_stream(db, link.upstream.id, env.now()).await?;
+                let told = Entry::because(What::Released, stream_id.as_str(), env.now());
+                store::record(db, link.upstream.id, &[told]).await?;
                 print_json(&json!({"deleted": stream_id}))
             }
             Self::Verify(_) => {

@@ -9,5 +9,6 @@ mod managed_stream;
 mod print;
 mod report;
 mod serve;
+mod upstream;
 
 pub(crate) use command_line::CommandLine;

@@ -1,12 +1,13 @@
 //! `ssf-receiver serve`: the whole service, and what it tells a person who started it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use anyhow::bail;
 use ssf_common::runtime::http::{bind, serve as serve_http};
 use ssf_common::runtime::{Env, Shutdown};
-use ssf_receiver::app::Receiver;
+use ssf_receiver::app::{Link, Receiver};
 use ssf_receiver::config::Settings;
 
 use super::database::{Database, Role};
@@ -37,7 +38,7 @@ async fn run(
     }
     let receiver = Receiver::open(Arc::clone(settings), env, database.pool.clone()).await?;
     let router = receiver.router()?;
-    print(&welcome(settings, database))?;
+    print(&welcome(settings, database, &receiver.links()))?;
     let serving = shutdown.clone();
     // The push endpoints listen before any transmitter is told of them.
     shutdown.spawn("http", async move {
@@ -56,21 +57,23 @@ async fn run(
 }
 
 /// What runs where, and what to do next.
-fn welcome(settings: &Settings, database: &Database) -> String {
+fn welcome(settings: &Settings, database: &Database, links: &BTreeMap<String, Link>) -> String {
     let local = settings.local_url();
     let mut text = format!("ssf-receiver is running\n\n  address    {local}\n  data       {}\n", database.location());
     if let Some(url) = database.psql() {
         let _ = writeln!(text, "             look inside: psql '{url}'");
     }
-    for (name, upstream) in &settings.upstreams {
+    for (name, link) in links {
+        let upstream = &link.upstream.settings;
         let way = if upstream.is_push() { settings.push_endpoint(name) } else { "poll".to_owned() };
         let _ = writeln!(text, "  upstream   {name}: {} ({way})", upstream.issuer);
     }
-    if settings.upstreams.is_empty() {
+    if links.is_empty() {
         text.push_str(NO_UPSTREAM);
     }
-    let issuer = settings.upstreams.values().next().map_or("http://127.0.0.1:8701", |first| first.issuer.as_str());
-    let first = if settings.upstreams.is_empty() { "After that, register a session" } else { "Register a session" };
+    let issuer = links.values().next();
+    let issuer = issuer.map_or("http://127.0.0.1:8701", |first| first.upstream.settings.issuer.as_str());
+    let first = if links.is_empty() { "After that, register a session" } else { "Register a session" };
     let is_open = settings.api.token.is_none() && settings.api.token_file.is_none();
     let authorization = if is_open { "" } else { " -H \"Authorization: Bearer $TOKEN\"" };
     let _ = write!(

@@ -122,6 +122,24 @@ impl Settings {
         Path::new(&self.data.dir).join(name)
     }
 
+    /// Whether an upstream that comes later goes with everything else.
+    pub fn fits(&self, upstream: &UpstreamSettings) -> Result<(), SettingsError> {
+        self.check_push(upstream)?;
+        Ok(self.points().check(&self.windows, [upstream.level], |_, _| HOLD)?)
+    }
+
+    /// Whether a transmitter that pushes could reach us.
+    fn check_push(&self, upstream: &UpstreamSettings) -> Result<(), SettingsError> {
+        let listens_beyond = !is_loopback_address(&self.server.listen);
+        if listens_beyond && upstream.is_push() && self.server.public_url.is_empty() {
+            return wrong(
+                "server.public_url",
+                "is required for push when server.listen is not on loopback; write how transmitters reach this service, for example https://rp.example",
+            );
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), SettingsError> {
         let listens_beyond = !is_loopback_address(&self.server.listen);
         if listens_beyond && self.api.token.is_none() && self.api.token_file.is_none() {
@@ -130,13 +148,7 @@ impl Settings {
                 "is required when server.listen is not on loopback; make one with `openssl rand -base64 32` and set api.token or api.token_file, or listen on 127.0.0.1",
             );
         }
-        let has_push = self.upstreams.values().any(UpstreamSettings::is_push);
-        if listens_beyond && has_push && self.server.public_url.is_empty() {
-            return wrong(
-                "server.public_url",
-                "is required for push when server.listen is not on loopback; write how transmitters reach this service, for example https://rp.example",
-            );
-        }
+        self.upstreams.values().try_for_each(|upstream| self.check_push(upstream))?;
         if !self.server.public_url.is_empty() {
             check_origin(&self.server.public_url, "server.public_url")?;
         }

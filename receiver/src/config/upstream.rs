@@ -83,6 +83,9 @@ pub enum Delivery {
 }
 
 impl UpstreamSettings {
+    /// How long a verification event may take, unless the settings say otherwise.
+    pub const DEFAULT_PATIENCE: Span = Span::from_secs(60);
+
     /// Settings with every default, for `issuer` and a way of delivery; a credential is still missing.
     pub fn new(issuer: IssuerUrl, delivery: Delivery) -> Self {
         Self {
@@ -221,7 +224,7 @@ const fn default_verify_every() -> Span {
 }
 
 const fn default_verify_patience() -> Span {
-    Span::from_secs(60)
+    UpstreamSettings::DEFAULT_PATIENCE
 }
 
 fn default_revalidate_uri() -> String {

@@ -58,11 +58,16 @@ impl Admission {
             Err(refusal) => return Err(self.refused(refusal, raw, context).await),
         };
         let is_verification = set.event.event_type == EventType::Verification;
+        let is_about_the_stream = is_verification || set.event.event_type == EventType::StreamUpdated;
         let receipt = self.inbox.receive(set, context).await.map_err(|error| match error {
             InboxError::Refused(refusal) => NotAdmitted::Refused(refusal),
             InboxError::Unstorable => NotAdmitted::Unstorable,
             InboxError::Unavailable(_) | InboxError::UnknownUpstream => NotAdmitted::Unstored(error),
         })?;
+        if is_about_the_stream && matches!(receipt, Receipt::Applied { .. }) {
+            // The keeper tells what has turned.
+            self.upstream.news.wake();
+        }
         if is_verification && matches!(receipt, Receipt::Applied { .. }) {
             let method = context.method.as_str();
             tracing::debug!(

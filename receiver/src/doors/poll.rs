@@ -65,6 +65,9 @@ pub enum PollError {
         #[source]
         source: NotAdmitted,
     },
+    /// Whether another process polls cannot be seen.
+    #[error("the database did not answer")]
+    Store(#[from] sqlx::Error),
 }
 
 impl Poller {
@@ -155,7 +158,7 @@ impl Poller {
             *noted_at = Some(now);
         }
         let id = self.admission.upstream.id;
-        if let Err(error) = async { store::note_contact(&mut *self.pool.acquire().await?, id, now).await }.await {
+        if let Err(error) = async { store::note_poll(&mut *self.pool.acquire().await?, id, now).await }.await {
             tracing::debug!(error = %chain(&error), "a contact could not be noted");
         }
     }
@@ -169,10 +172,15 @@ impl Worker for Poller {
     const NAME: &'static str = "poll loop";
     type Error = PollError;
 
-    /// One request. Says 0, so that the loop pauses, if the transmitter answers at once with nothing, and if there is no
-    /// stream yet; an answer with nothing that was waited for counts as one.
+    /// One request. Says 0, so that the loop pauses, if the transmitter answers at once with nothing, if there is no stream
+    /// yet, and if another process looks after the upstream; an answer with nothing that was waited for counts as one.
     async fn tick(&self) -> Result<usize, PollError> {
-        let Some(endpoint) = self.admission.upstream.held().poll_endpoint.clone() else { return Ok(0) };
+        let upstream = &self.admission.upstream;
+        let Some(endpoint) = upstream.held().poll_endpoint.clone() else { return Ok(0) };
+        if !upstream.lease.hold().await? {
+            return Ok(0);
+        }
+        let lost = upstream.lease.lost();
         let carried = self.settled().clone();
         let asked = PollRequest {
             max_events: Some(self.settings.max_events),
@@ -187,6 +195,8 @@ impl Worker for Poller {
                 self.farewell(&endpoint).await;
                 return Ok(0);
             }
+            // What it brings comes again, to whoever polls now.
+            () = lost => return Ok(0),
             answer = self.exchange(&endpoint, &asked, self.settings.timeout.duration()) => answer?,
         };
         self.confirm(&carried);

@@ -10,7 +10,7 @@
 //! | 503 with `Retry-After` | it could not be judged or stored now; it must come again |
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody as _};
@@ -31,13 +31,14 @@ use super::{Admission, NotAdmitted};
 use crate::inbox::Context;
 use crate::upstream::Method;
 
-/// The push endpoints, one per upstream that pushes.
+/// The push endpoints, one per upstream that pushes, and these come and go. Clones share them.
 #[derive(Clone, Debug)]
 pub struct PushDoors(Arc<Doors>);
 
 #[derive(Debug)]
 struct Doors {
-    by_name: BTreeMap<String, Door>,
+    by_name: RwLock<BTreeMap<String, Arc<Door>>>,
+    max_set_bytes: usize,
     env: Env,
 }
 
@@ -49,25 +50,34 @@ struct Door {
 }
 
 impl PushDoors {
-    /// Doors for those of the upstreams that push.
-    pub fn new(admissions: impl IntoIterator<Item = Admission>, env: Env) -> Self {
-        let pushing = admissions.into_iter().filter(|admission| admission.upstream.method() == Method::Push);
-        let door =
-            |admission: Admission| (admission.upstream.name.clone(), Door { admission, asked_at: Mutex::default() });
-        Self(Arc::new(Doors { by_name: pushing.map(door).collect(), env }))
+    /// No door yet. SETs are read up to `max_set_bytes`.
+    pub fn new(max_set_bytes: usize, env: Env) -> Self {
+        Self(Arc::new(Doors { by_name: RwLock::default(), max_set_bytes, env }))
+    }
+
+    /// Opens the door of this upstream, in place of the one of its name. Without `admission` it is closed.
+    pub fn set(&self, name: &str, admission: Option<Admission>) {
+        let mut doors = self.0.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        match admission.filter(|admission| admission.upstream.method() == Method::Push) {
+            Some(admission) => doors.insert(name.to_owned(), Arc::new(Door { admission, asked_at: Mutex::default() })),
+            None => doors.remove(name),
+        };
     }
 
     /// The route, with a limit of its own: a layer in front would refuse a long SET in other words than RFC 8935's.
     pub fn router(self) -> Router {
-        let longest = self.0.by_name.values().map(|door| door.admission.upstream.policy().max_bytes).max();
-        let limit = DefaultBodyLimit::max(longest.unwrap_or(0).saturating_add(STILL_READ));
+        let limit = DefaultBodyLimit::max(self.0.max_set_bytes.saturating_add(STILL_READ));
         Router::new().route("/ssf/push/{upstream}", post(receive)).layer(limit).with_state(self)
+    }
+
+    fn door(&self, name: &str) -> Option<Arc<Door>> {
+        self.0.by_name.read().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone)
     }
 }
 
 async fn receive(State(doors): State<PushDoors>, Path(name): Path<String>, request: Request) -> Response {
-    let Doors { by_name, env } = &*doors.0;
-    let Some(door) = by_name.get(&name) else {
+    let env = &doors.0.env;
+    let Some(door) = doors.door(&name) else {
         return error_reply(StatusCode::NOT_FOUND, "not_found", "no upstream of this name pushes here");
     };
     if !is_set(request.headers()) {

@@ -143,6 +143,7 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
                       (array_agg(status_reason order by decided_at desc, place desc)
                           filter (where status is not null))[1] as status_reason,
                       max(decided_at) filter (where status is not null) as status_at,
+                      min(least(decided_at, received_at)) filter (where status = 'disabled') as disabled_at,
                       (array_agg(received_at order by decided_at desc, place desc)
                           filter (where status is not null))[1] as status_received_at
                from fresh
@@ -174,6 +175,11 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
                                 and said.status_received_at >= coalesce(u.status_read_at, '-infinity')
                             ) as compared (is_news)
                    ),
+                   -- whatever follows it in this batch: events may be lost since then (the keeper makes a gap of it)
+                   lost_since = case when said.disabled_at is null then u.lost_since
+                       else least(u.lost_since, greatest(said.disabled_at, u.created_at)) end,
+                   lost_cause = case when said.disabled_at is null then u.lost_cause
+                       else coalesce(u.lost_cause, 'stream_disabled') end,
                    updated_at = $24
                from said
                where u.id = said.upstream_id

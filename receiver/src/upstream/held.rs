@@ -1,5 +1,6 @@
 //! What the database holds of an upstream: its stream, and the digests of the authorizations it may show.
 
+use super::State;
 use sha2::{Digest as _, Sha256};
 use ssf_common::clock::Timestamp;
 use ssf_common::event::StreamStatus;
@@ -27,9 +28,37 @@ pub struct Held {
     pub last_verified_at: Option<Timestamp>,
     /// When the transmitter last answered as it should.
     pub last_contact_at: Option<Timestamp>,
+    /// The reason that came with the status.
+    pub status_reason: Option<String>,
+    /// When that status was last told or read.
+    pub status_changed_at: Option<Timestamp>,
+    /// When the first verification was granted that may not have been answered: see [`unanswered`](Self::unanswered).
+    pub unanswered_since: Option<Timestamp>,
+    /// Events may be lost since then …
+    pub lost_since: Option<Timestamp>,
+    /// … because of this.
+    pub lost_cause: Option<String>,
+    /// Since when something is wrong.
+    pub trouble_at: Option<Timestamp>,
+    /// The state that the history tells last.
+    pub told: State,
+    /// Since when.
+    pub told_since: Option<Timestamp>,
+    /// When an operator removed it.
+    pub removed_at: Option<Timestamp>,
 }
 
 impl Held {
+    /// Since when a verification that was granted has had no answer.
+    pub fn unanswered(&self) -> Option<Timestamp> {
+        self.unanswered_since.filter(|since| self.last_verified_at.is_none_or(|verified| *since > verified))
+    }
+
+    /// Whether the stream was verified since its state was told last, and not before.
+    pub(super) fn is_first_verified(&self) -> bool {
+        self.last_verified_at.is_some_and(|verified| self.told_since.is_none_or(|told| told <= verified))
+    }
+
     /// Whether `header`, the value of `Authorization`, is one we registered. Takes the same time whether it is or not.
     pub fn authorizes(&self, header: &[u8]) -> bool {
         let shown = Digest::of(header);

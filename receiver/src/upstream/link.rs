@@ -19,7 +19,7 @@ use super::discover::{self, DiscoveryError};
 use super::fetch::{self, EndpointError, FetchError, Http};
 use super::keys::{Keys, KeysError};
 use super::token::Tokens;
-use super::{Held, Method, UpstreamId, store};
+use super::{Held, Lease, Method, ProcessId, UpstreamId, store};
 use crate::config::{Profile, Settings, SettingsError, UpstreamSettings};
 
 /// One transmitter, as configured, as discovered, and as it stands in the database.
@@ -33,6 +33,8 @@ pub struct Upstream {
     pub settings: UpstreamSettings,
     /// The management calls.
     pub client: Client,
+    /// The right to look after it.
+    pub lease: Arc<Lease>,
     /// Rung when the stream has changed, or somebody doubts that it is there.
     pub news: Wake,
     pub(super) keys: Keys,
@@ -84,21 +86,26 @@ pub enum SetUpError {
 }
 
 impl Upstream {
-    /// The upstream `name` of the settings, whose row is `id`.
-    pub fn new(name: &str, id: UpstreamId, all: &Settings, pool: PgPool, env: Env) -> Result<Self, SetUpError> {
-        let settings = all
-            .upstreams
-            .get(name)
-            .cloned()
-            .ok_or_else(|| SettingsError::Value { key: format!("upstreams.{name}"), remedy: "is not configured" })?;
+    /// The upstream `name` with these settings, whose row is `id`, as this process sees it.
+    pub fn new(
+        name: &str,
+        id: UpstreamId,
+        settings: UpstreamSettings,
+        process: ProcessId,
+        all: &Settings,
+        pool: PgPool,
+        env: Env,
+    ) -> Result<Self, SetUpError> {
         let http = Http::new(all.requests.timeout.duration()).map_err(SetUpError::Http)?;
         let tokens = Tokens::new(&settings, settings.credential(name)?, http.clone(), env.clone());
         let cooldown = all.requests.keys_cooldown.duration();
+        let news = Wake::new();
         let upstream = Self {
             id,
             name: name.to_owned(),
             client: Client::new(http.clone(), tokens, settings.is_development()).of(settings.profile()),
-            news: Wake::new(),
+            lease: Arc::new(Lease::new(id, process, pool.clone(), env.clone(), news.clone())),
+            news,
             keys: Keys::new(http.clone(), env.clone(), cooldown),
             pool,
             env,
@@ -150,7 +157,13 @@ impl Upstream {
 
     /// Reads what the database holds, so that all see it.
     pub async fn read_held(&self) -> Result<Arc<Held>, sqlx::Error> {
-        let held = Arc::new(store::held(&mut *self.pool.acquire().await?, self.id).await?);
+        let held = store::held(&mut *self.pool.acquire().await?, self.id).await?;
+        Ok(self.keep(held))
+    }
+
+    /// Shows all what was read.
+    pub(super) fn keep(&self, held: Held) -> Arc<Held> {
+        let held = Arc::new(held);
         let before =
             std::mem::replace(&mut *self.held.write().unwrap_or_else(PoisonError::into_inner), Arc::clone(&held));
         if before.authorizations != held.authorizations {
@@ -162,7 +175,7 @@ impl Upstream {
         if before.stream_id != held.stream_id || before.poll_endpoint != held.poll_endpoint {
             self.news.wake();
         }
-        Ok(held)
+        held
     }
 
     /// The stream seems to be gone, or changed: the keeper shall look at once.

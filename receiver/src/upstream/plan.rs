@@ -13,7 +13,7 @@ use crate::config::{Profile, UpstreamSettings};
 
 /// One step towards a stream that is as configured and known to work.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(in crate::upstream) enum Step {
     /// Read the metadata.
     Discover,
     /// Read the key set.
@@ -32,7 +32,7 @@ pub(super) enum Step {
 
 /// Why the `Authorization` we registered seems to be unknown to the transmitter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mismatch {
+pub(in crate::upstream) enum Mismatch {
     /// Pushes come with another one.
     Refused,
     /// A verification event was asked for and has not come.
@@ -41,7 +41,7 @@ pub(super) enum Mismatch {
 
 impl Mismatch {
     /// In words.
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(in crate::upstream) const fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "a push came with another authorization than the one registered",
             Self::Unverified => "a verification event that was asked for did not come",
@@ -51,28 +51,34 @@ impl Mismatch {
 
 /// What the keeper remembers beside what the database holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Progress {
+pub(in crate::upstream) struct Progress {
     /// When the metadata was read.
-    pub(super) discovered_at: Option<Timestamp>,
+    pub(in crate::upstream) discovered_at: Option<Timestamp>,
     /// When the keys were read.
-    pub(super) keys_at: Option<Timestamp>,
+    pub(in crate::upstream) keys_at: Option<Timestamp>,
     /// When the stream was last seen to be there and as wanted, by this process.
-    pub(super) inspected_at: Option<Timestamp>,
+    pub(in crate::upstream) inspected_at: Option<Timestamp>,
     /// The transmitter's `min_verification_interval`.
-    pub(super) min_interval: Duration,
+    pub(in crate::upstream) min_interval: Duration,
     /// When an authorization was last made for the transmitter.
-    pub(super) authorized_at: Option<Timestamp>,
+    pub(in crate::upstream) authorized_at: Option<Timestamp>,
     /// When a verification was last asked for and granted, by this process.
-    pub(super) asked_at: Option<Timestamp>,
+    pub(in crate::upstream) asked_at: Option<Timestamp>,
     /// Pushes have been refused for their authorization since.
-    pub(super) is_refused: bool,
+    pub(in crate::upstream) is_refused: bool,
     /// Nothing is asked before: the transmitter said so.
-    pub(super) not_before: Option<Timestamp>,
+    pub(in crate::upstream) not_before: Option<Timestamp>,
 }
 
 impl Progress {
     /// The next step.
-    pub(super) fn next(&self, held: &Held, settings: &UpstreamSettings, refresh: Duration, now: Timestamp) -> Step {
+    pub(in crate::upstream) fn next(
+        &self,
+        held: &Held,
+        settings: &UpstreamSettings,
+        refresh: Duration,
+        now: Timestamp,
+    ) -> Step {
         let is_due = |last: Option<Timestamp>| last.is_none_or(|at| now >= at.plus(refresh));
         if self.not_before.is_some_and(|at| now < at) {
             return Step::Rest;
@@ -84,10 +90,13 @@ impl Progress {
             return Step::ReadKeys;
         }
         let Some(stream_id) = &held.stream_id else { return Step::Create };
-        if is_due(self.inspected_at) {
+        let every = settings.verify_every.duration().max(self.min_interval);
+        // What is held back flows again one day, and its announcement may be lost.
+        let is_held_back = matches!(held.status, Some(StreamStatus::Paused | StreamStatus::Disabled));
+        let is_worth_a_look = is_held_back && self.inspected_at.is_some_and(|at| now >= at.plus(every));
+        if is_due(self.inspected_at) || is_worth_a_look {
             return Step::Inspect(stream_id.clone());
         }
-        let every = settings.verify_every.duration().max(self.min_interval);
         let patience = settings.verify_patience.duration().min(every).max(self.min_interval);
         let is_time = match (held.verification_sent_at, held.last_verified_at) {
             (Some(sent), _) => now >= sent.plus(patience),
@@ -136,7 +145,7 @@ pub enum StreamFault {
 }
 
 /// The stream as far as we keep it, if it is one for us.
-pub(super) fn accepted(
+pub(in crate::upstream) fn accepted(
     answer: &StreamConfiguration,
     settings: &UpstreamSettings,
     method: Method,
@@ -165,7 +174,7 @@ pub(super) fn accepted(
 }
 
 /// Whether the stream is as wanted, as far as the transmitter says.
-pub(super) fn is_as_wanted(answer: &StreamConfiguration, wanted: &CreateStream) -> bool {
+pub(in crate::upstream) fn is_as_wanted(answer: &StreamConfiguration, wanted: &CreateStream) -> bool {
     let sorted = |uris: &Option<Vec<String>>| {
         uris.clone().map(|mut uris| {
             uris.sort_unstable();
@@ -178,11 +187,12 @@ pub(super) fn is_as_wanted(answer: &StreamConfiguration, wanted: &CreateStream) 
         let is_at = delivery.endpoint_url.is_none() || answer.delivery.endpoint_url == delivery.endpoint_url;
         answer.delivery.known_method() == delivery.known_method() && is_at
     });
-    has_events && has_delivery
+    let has_description = answer.description.is_none() || answer.description == wanted.description;
+    has_events && has_delivery && has_description
 }
 
 /// Where the stream goes if it does not go where we want it, and where we want it: method and host, nothing secret.
-pub(super) fn elsewhere(answer: &StreamConfiguration, wanted: &CreateStream) -> Option<(String, String)> {
+pub(in crate::upstream) fn elsewhere(answer: &StreamConfiguration, wanted: &CreateStream) -> Option<(String, String)> {
     let wanted = wanted.delivery.as_ref()?;
     let is_same_place = wanted.endpoint_url.is_none() || wanted.endpoint_url == answer.delivery.endpoint_url;
     if is_same_place && wanted.known_method() == answer.delivery.known_method() {
@@ -202,7 +212,7 @@ pub(super) fn elsewhere(answer: &StreamConfiguration, wanted: &CreateStream) -> 
 
 /// Which of the streams that are there already is ours: the one that sends to our endpoint, or that has our description,
 /// or the only one.
-pub(super) fn ours<'a>(
+pub(in crate::upstream) fn ours<'a>(
     streams: &'a [StreamConfiguration],
     wanted: &CreateStream,
     of_others: &[StreamId],
@@ -218,7 +228,7 @@ pub(super) fn ours<'a>(
 }
 
 /// Whether verifications can be asked for.
-pub(super) const fn can_verify(metadata: &Metadata) -> bool {
+pub(in crate::upstream) const fn can_verify(metadata: &Metadata) -> bool {
     metadata.verification_endpoint.is_some()
 }
 

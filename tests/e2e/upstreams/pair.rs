@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use ssf_common::random::SystemRandom;
@@ -19,11 +20,14 @@ use crate::rp::prepared;
 pub(crate) struct Rp {
     pub(crate) receiver: Receiver,
     pub(crate) pool: PgPool,
+    pub(crate) base: String,
+    pub(crate) http: Client,
 }
 
 /// The two of them.
 pub(crate) struct Pair {
     pub(crate) idp: Idp,
+    pub(crate) party: Party,
     pub(crate) rp: Rp,
 }
 
@@ -35,7 +39,7 @@ impl Pair {
         let of_idp = upstream("idp", &idp, delivery, &party);
         let all: Vec<(&str, &str)> = of_idp.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let rp = Rp::on(empty().await, &idp, &all).await;
-        Self { idp, rp }
+        Self { idp, party, rp }
     }
 
     /// Lets both do all that is to be done now.
@@ -45,6 +49,16 @@ impl Pair {
             self.idp.drain().await;
             self.rp.poll("idp").await;
         }
+    }
+
+    /// The transmitter's operator sets the status of the stream.
+    pub(crate) async fn set_status(&self, operator: &Party, status: &str) {
+        let stream: String =
+            sqlx::query_scalar("select stream_id from upstream").fetch_one(&self.rp.pool).await.unwrap();
+        let path = format!("/admin/v1/streams/{stream}/status");
+        let body = json!({"status": status, "reason": format!("to be {status}")});
+        let reply = self.idp.call(Method::PUT, &path, &operator.token, Some(&body)).await;
+        assert!(reply.status < 300, "{}", reply.body);
     }
 
     /// Moves the one clock.
@@ -72,11 +86,11 @@ impl Rp {
         let receiver = Receiver::open(settings, env, pool.clone()).await.unwrap();
         let router = receiver.router().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { receiver, pool }
+        Self { receiver, pool, base, http: Client::builder().no_proxy().build().unwrap() }
     }
 
     pub(crate) fn link(&self, name: &str) -> Link {
-        self.receiver.upstream(name).unwrap().clone()
+        self.receiver.upstream(name).unwrap()
     }
 
     /// Lets the keeper do all that is to be done now.
@@ -97,9 +111,42 @@ impl Rp {
         let _ = tokio::time::timeout(Duration::from_millis(300), poller.tick()).await;
     }
 
+    /// Notices who came, changed or went.
+    pub(crate) async fn look(&self) -> usize {
+        self.receiver.roster().tick().await.unwrap()
+    }
+
+    /// A call: status and body.
+    pub(crate) async fn call(&self, verb: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let request = self.http.request(verb, format!("{}{path}", self.base));
+        let request = if let Some(body) = body { request.json(body) } else { request };
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap_or(Value::Null))
+    }
+
+    /// What the operator sees of an upstream.
+    pub(crate) async fn show(&self, name: &str) -> Value {
+        let (status, body) = self.call(Method::GET, &format!("/admin/upstreams/{name}"), None).await;
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
+    /// What became of it, in order.
+    pub(crate) async fn history(&self, name: &str) -> Vec<String> {
+        let (status, body) = self.call(Method::GET, &format!("/admin/upstreams/{name}/history"), None).await;
+        assert_eq!(status, 200, "{body}");
+        let lines = body["history"].as_array().unwrap();
+        lines.iter().rev().map(|line| line["what"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// A number from the database.
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
+    }
+
+    /// Texts from the database.
+    pub(crate) async fn texts(&self, sql: &'static str) -> Vec<String> {
+        sqlx::query_scalar(sql).fetch_all(&self.pool).await.unwrap()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The operator's HTTP interface, all under `/admin`: who may use it is a layer around it ([`crate::app`]).
 
 mod audit;
+pub mod upstreams;
 
 use axum::Router;
 use axum::routing::get;

@@ -1,6 +1,4 @@
-//! The keeper: brings one upstream to a working stream, step by step, and keeps it so.
-//!
-//! Each [`tick`](Worker::tick) takes one step that `plan` chose, or none. Everything that must survive a restart is in
+//! The steps. Each [`tick`](Worker::tick) takes one step that `plan` chose, or none. Everything that must survive a restart is in
 //! the database before it matters: the digest of a push authorization before the transmitter learns it, the state of a
 //! verification before it is asked for, the stream as soon as it is confirmed. So a restart takes up what is there.
 
@@ -8,16 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::StatusCode;
 use secrecy::SecretString;
+use ssf_common::event::StreamStatus;
 use ssf_common::id::StreamId;
 use ssf_common::protocol::{Metadata, StreamConfiguration, UpdateStream, VerifyRequest};
 use ssf_common::runtime::Worker;
 use ssf_common::runtime::telemetry::chain;
 
-use super::client::CallError;
-use super::discover::DiscoveryError;
-pub use super::plan::StreamFault;
-use super::plan::{self, Mismatch, Progress, Step};
-use super::{Digest, LinkError, Method, Upstream, store};
+use super::KeeperError;
+use crate::upstream::client::CallError;
+use crate::upstream::plan::{self, Mismatch, Progress, Step};
+use crate::upstream::state::{self, Entry, State, What};
+use crate::upstream::{Digest, Held, Method, Upstream, store};
 
 /// Keeps the stream of one upstream.
 #[derive(Debug)]
@@ -25,60 +24,6 @@ pub struct Keeper {
     upstream: Arc<Upstream>,
     progress: Mutex<Progress>,
     trouble: Mutex<Option<String>>,
-}
-
-/// A step did not succeed; it will be tried again.
-#[derive(Debug, thiserror::Error)]
-pub enum KeeperError {
-    /// The metadata cannot be had.
-    #[error("upstream {name}")]
-    Discovery {
-        /// Our name for the upstream.
-        name: String,
-        /// Why.
-        #[source]
-        source: DiscoveryError,
-    },
-    /// The keys cannot be had.
-    #[error("upstream {name}")]
-    Keys {
-        /// Our name for the upstream.
-        name: String,
-        /// Why.
-        #[source]
-        source: LinkError,
-    },
-    /// A call failed.
-    #[error("upstream {name}")]
-    Call {
-        /// Our name for the upstream.
-        name: String,
-        /// Why.
-        #[source]
-        source: CallError,
-    },
-    /// The stream is not one for us.
-    #[error("upstream {name}")]
-    Stream {
-        /// Our name for the upstream.
-        name: String,
-        /// Why.
-        #[source]
-        source: StreamFault,
-    },
-    /// There is no room for another stream, and none of those that are there is ours.
-    #[error(
-        "upstream {name}: the transmitter has no room for another stream, and none of the {found} it has is ours; delete one there"
-    )]
-    NoneIsOurs {
-        /// Our name for the upstream.
-        name: String,
-        /// How many there are.
-        found: usize,
-    },
-    /// The database did not do it.
-    #[error("the database did not answer")]
-    Store(#[from] sqlx::Error),
 }
 
 impl Keeper {
@@ -99,6 +44,8 @@ impl Keeper {
         let authorization = self.new_authorization().await?;
         let wanted = self.upstream.wanted(authorization.as_ref().map(|(header, _)| header.clone()));
         let confirmed = authorization.map(|(_, digest)| digest);
+        let has_vanished = self.upstream.held().lost_cause.as_deref() == Some("stream_vanished");
+        let mut what = if has_vanished { What::Recreated } else { What::Created };
         let answer = match self.upstream.client.create(&metadata, &wanted).await {
             Err(error) if error.status() == Some(StatusCode::CONFLICT) => {
                 let theirs = self.upstream.client.list(&metadata).await.map_err(self.call())?;
@@ -106,6 +53,7 @@ impl Keeper {
                 let name = &self.upstream.name;
                 let found = plan::ours(&theirs, &wanted, &of_others)
                     .ok_or_else(|| KeeperError::NoneIsOurs { name: name.clone(), found: theirs.len() })?;
+                what = What::Adopted;
                 tracing::info!(upstream.name = name, stream.id = %found.stream_id, "adopting a stream that is there already");
                 if let Some((theirs, ours)) = plan::elsewhere(found, &wanted) {
                     tracing::warn!(
@@ -120,6 +68,7 @@ impl Keeper {
             answer => answer.map_err(self.call())?,
         };
         self.hold(&answer, confirmed.as_ref()).await?;
+        self.tell(Entry::because(what, answer.stream_id.as_str(), self.upstream.env.now())).await?;
         tracing::info!(
             upstream.name = self.upstream.name,
             stream.id = %answer.stream_id,
@@ -165,7 +114,10 @@ impl Keeper {
 
     async fn step(&self) -> Result<usize, KeeperError> {
         let upstream = &self.upstream;
-        let held = upstream.read_held().await?;
+        if !upstream.lease.hold().await? {
+            return Ok(0);
+        }
+        let held = self.turned(upstream.read_held().await?).await?;
         if upstream.take_doubt() {
             self.note(|progress| progress.inspected_at = None);
         }
@@ -198,6 +150,7 @@ impl Keeper {
                     "the transmitter is given a fresh authorization to push with: {}",
                     mismatch.as_str()
                 );
+                self.tell(Entry::because(What::Reauthorized, mismatch.as_str(), now)).await?;
                 match self.bring(&stream_id).await {
                     Err(KeeperError::Call { source, .. }) if source.is_not_found() => upstream.doubt(),
                     brought => {
@@ -211,7 +164,7 @@ impl Keeper {
             Step::Verify(stream_id, not_since) => match self.verify(&stream_id, not_since).await {
                 Ok(Some(_)) => {
                     self.note(|progress| progress.asked_at = Some(upstream.env.now()));
-                    store::note_contact(&mut *self.db().await?, upstream.id, upstream.env.now()).await?;
+                    store::note_granted(&mut *self.db().await?, upstream.id, now, upstream.env.now()).await?;
                 }
                 Ok(None) => return Ok(0),
                 Err(KeeperError::Call { source, .. }) if source.is_not_found() => upstream.doubt(),
@@ -219,6 +172,34 @@ impl Keeper {
             },
         }
         Ok(1)
+    }
+
+    /// Tells what has turned since the last look. A stream that has become silent is looked after at once.
+    async fn turned(&self, held: Arc<Held>) -> Result<Arc<Held>, KeeperError> {
+        let (upstream, now) = (&self.upstream, self.upstream.env.now());
+        let state = State::of(&held, upstream.settings.verify_patience.duration(), now);
+        let told = state::told_of_a_turn(&held, state, now);
+        let is_flowing = held.stream_id.is_some() && held.status != Some(StreamStatus::Disabled);
+        let has_lost = is_flowing && held.lost_since.is_some();
+        if state == held.told && told.is_empty() && !has_lost {
+            return Ok(held);
+        }
+        if state == State::Silent && held.told != State::Silent {
+            tracing::warn!(
+                upstream.name = upstream.name,
+                "the stream is silent: a verification event that was asked for has not come in time; looking after it"
+            );
+            self.note(|progress| progress.inspected_at = None);
+        }
+        let since = told.last().map_or(now, |entry| entry.at);
+        let since = if state == held.told && told.is_empty() { held.told_since.unwrap_or(since) } else { since };
+        store::turn(&mut *self.db().await?, upstream.id, &held, state, &told, since, now).await?;
+        Ok(upstream.read_held().await?)
+    }
+
+    /// Writes down what became of the upstream.
+    async fn tell(&self, entry: Entry) -> Result<(), KeeperError> {
+        Ok(store::record(&mut *self.db().await?, self.upstream.id, &[entry]).await?)
     }
 
     /// Reads the stream; brings it to what is wanted if it is not; lets it go if it is not there.
@@ -231,7 +212,10 @@ impl Keeper {
                     stream.id = %stream_id,
                     "the transmitter no longer knows the stream: events may have been lost since the last contact; creating it anew"
                 );
-                store::forget_stream(&mut *self.db().await?, upstream.id, stream_id, upstream.env.now()).await?;
+                let now = upstream.env.now();
+                if store::forget_stream(&mut *self.db().await?, upstream.id, stream_id, now).await? {
+                    self.tell(Entry::because(What::Vanished, stream_id.as_str(), now)).await?;
+                }
                 upstream.read_held().await?;
                 return Ok(());
             }
@@ -324,7 +308,14 @@ impl Keeper {
         let is_news =
             self.trouble.lock().unwrap_or_else(PoisonError::into_inner).replace(text.clone()).as_ref() != Some(&text);
         if is_news && !matches!(error, KeeperError::Store(_)) {
-            let noted = async { store::note_trouble(&mut *self.db().await?, upstream.id, &text, now).await }.await;
+            let what = if error.is_refusal() { What::Refused } else { What::Trouble };
+            let noted = async {
+                if store::note_trouble(&mut *self.db().await?, upstream.id, &text, now).await? {
+                    store::record(&mut *self.db().await?, upstream.id, &[Entry::because(what, text, now)]).await?;
+                }
+                Ok::<_, sqlx::Error>(())
+            }
+            .await;
             if let Err(error) = noted {
                 tracing::debug!(error = %chain(&error), "the trouble of an upstream could not be noted");
             }
@@ -333,11 +324,18 @@ impl Keeper {
 
     /// A step that succeeded ends the trouble.
     async fn recovered(&self) {
-        if self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take().is_none() {
+        let is_remembered = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take().is_some();
+        if !is_remembered && self.upstream.held().trouble_at.is_none() {
             return;
         }
         let (id, now) = (self.upstream.id, self.upstream.env.now());
-        if let Err(error) = async { store::note_contact(&mut *self.db().await?, id, now).await }.await {
+        let noted = async {
+            if store::note_contact(&mut *self.db().await?, id, now).await? {
+                store::record(&mut *self.db().await?, id, &[Entry::new(What::Healed, now)]).await?;
+            }
+            self.upstream.read_held().await
+        };
+        if let Err(error) = noted.await {
             tracing::debug!(error = %chain(&error), "the end of an upstream's trouble could not be noted");
         }
     }

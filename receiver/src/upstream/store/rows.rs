@@ -1,11 +1,12 @@
-//! The tables `issuer` and `upstream`. Called by this stage only, and by whoever sets an upstream up.
+//! The tables `issuer` and `upstream`: what is held of each.
 
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 use ssf_common::event::StreamStatus;
 use ssf_common::id::{IssuerUrl, StreamId};
 
-use super::{Digest, Held, IssuerId, Method, Stream, UpstreamId};
+use crate::upstream::state::State;
+use crate::upstream::{Digest, Held, IssuerId, Method, Stream, UpstreamId};
 
 /// An upstream to be written down for the first time; no stream exists yet.
 #[derive(Clone, Debug)]
@@ -67,6 +68,7 @@ pub async fn ensure(db: &mut PgConnection, new: &NewUpstream<'_>, now: Timestamp
                verified_answered_at = case when u.issuer_id = excluded.issuer_id then u.verified_answered_at end,
                verified_occurred_at = case when u.issuer_id = excluded.issuer_id then u.verified_occurred_at end,
                verified_taken_at = case when u.issuer_id = excluded.issuer_id then u.verified_taken_at end,
+               state = case when u.removed_at is null then u.state else 'joining' end, removed_at = null,
                updated_at = excluded.updated_at
            returning id as "id: UpstreamId""#,
         new.id as UpstreamId,
@@ -85,7 +87,9 @@ pub async fn held(db: &mut PgConnection, id: UpstreamId) -> Result<Held, sqlx::E
     let row = sqlx::query!(
         r#"select stream_id as "stream_id: StreamId", stream_status, audiences, events_delivered, poll_endpoint,
                   push_authorization_hash, next_push_authorization_hash, verification_state is not null as "is_pending!",
-                  verification_sent_at, last_verified_at, last_contact_at
+                  verification_sent_at, last_verified_at, last_contact_at, status_reason,
+                  greatest(status_received_at, status_read_at) as status_changed_at,
+                  unanswered_since, lost_since, lost_cause, trouble_at, state, state_since, removed_at
            from upstream where id = $1"#,
         id as UpstreamId,
     )
@@ -102,6 +106,15 @@ pub async fn held(db: &mut PgConnection, id: UpstreamId) -> Result<Held, sqlx::E
         verification_sent_at: row.verification_sent_at.filter(|_| row.is_pending),
         last_verified_at: row.last_verified_at,
         last_contact_at: row.last_contact_at,
+        status_reason: row.status_reason,
+        status_changed_at: row.status_changed_at,
+        unanswered_since: row.unanswered_since,
+        lost_since: row.lost_since,
+        lost_cause: row.lost_cause,
+        trouble_at: row.trouble_at,
+        told: State::stored(&row.state).unwrap_or_default(),
+        told_since: row.state_since,
+        removed_at: row.removed_at,
     })
 }
 
@@ -154,12 +167,13 @@ pub async fn hold_stream(
              verification_state = case when stream_id = $2 then verification_state end,
              verification_sent_at = case when stream_id = $2 then verification_sent_at end,
              last_verified_at = case when stream_id = $2 then last_verified_at end,
+             unanswered_since = case when stream_id = $2 then unanswered_since end,
              stream_id = $2, audiences = $3, events_delivered = $4, poll_endpoint = $5,
              push_authorization_hash = coalesce($6, push_authorization_hash),
              next_push_authorization_hash =
                  case when next_push_authorization_hash = $6 then null else next_push_authorization_hash end,
-             last_contact_at = $7, trouble = null, trouble_at = null, updated_at = $7
-         where id = $1",
+             last_contact_at = $7, updated_at = $7
+         where id = $1 and removed_at is null",
         id as UpstreamId,
         stream.id.as_str(),
         &stream.audiences,
@@ -173,7 +187,7 @@ pub async fn hold_stream(
     Ok(())
 }
 
-/// The transmitter no longer knows the stream: it is let go, and the time since the last good contact is a gap.
+/// The transmitter no longer knows the stream: it is let go, and events may be lost since the last good contact.
 pub async fn forget_stream(
     db: &mut PgConnection,
     id: UpstreamId,
@@ -181,18 +195,13 @@ pub async fn forget_stream(
     now: Timestamp,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
-        "with lost as (
-             select id, least(greatest(last_contact_at, created_at), $3) as since from upstream
-             where id = $1 and stream_id = $2
-         ), noted as (
-             insert into upstream_gap (upstream_id, since, until, cause)
-             select id, since, $3, 'stream_vanished' from lost
-         )
-         update upstream as u
-         set stream_id = null, stream_status = 'absent', status_reason = null, status_at = null,
+        "update upstream
+         set lost_since = least(lost_since, greatest(last_contact_at, created_at), $3),
+             lost_cause = coalesce(lost_cause, 'stream_vanished'),
+             stream_id = null, stream_status = 'absent', status_reason = null, status_at = null,
              status_received_at = null, status_read_at = null, poll_endpoint = null,
              verification_state = null, verification_sent_at = null, updated_at = $3
-         from lost where u.id = lost.id",
+         where id = $1 and stream_id = $2",
         id as UpstreamId,
         vanished.as_str(),
         now as Timestamp,
@@ -202,14 +211,15 @@ pub async fn forget_stream(
     Ok(done.rows_affected() == 1)
 }
 
-/// We gave the stream up ourselves.
+/// We gave the stream up ourselves: events may be lost from now on.
 pub async fn release_stream(db: &mut PgConnection, id: UpstreamId, now: Timestamp) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update upstream
-         set stream_id = null, stream_status = 'absent', status_reason = null, status_at = null,
+         set lost_since = coalesce(lost_since, $2), lost_cause = coalesce(lost_cause, 'stream_released'),
+             stream_id = null, stream_status = 'absent', status_reason = null, status_at = null,
              status_received_at = null, status_read_at = null, poll_endpoint = null,
              verification_state = null, verification_sent_at = null, updated_at = $2
-         where id = $1",
+         where id = $1 and stream_id is not null",
         id as UpstreamId,
         now as Timestamp,
     )
@@ -232,7 +242,9 @@ pub async fn note_status(
     sqlx::query!(
         "update upstream
          set stream_status = $2, status_read_at = $4, updated_at = greatest(updated_at, $4),
-             status_reason = case when stream_status = $2 then coalesce($3, status_reason) else $3 end
+             status_reason = case when stream_status = $2 then coalesce($3, status_reason) else $3 end,
+             lost_since = case when $2 = 'disabled' then coalesce(lost_since, $4) else lost_since end,
+             lost_cause = case when $2 = 'disabled' then coalesce(lost_cause, 'stream_disabled') else lost_cause end
          where id = $1 and stream_status <> 'absent'
            and coalesce(status_received_at, '-infinity') < $4 and coalesce(status_read_at, '-infinity') <= $4",
         id as UpstreamId,
@@ -267,11 +279,21 @@ pub async fn begin_verification(
     Ok(done.rows_affected() == 1)
 }
 
-/// The transmitter answered as it should.
-pub async fn note_contact(db: &mut PgConnection, id: UpstreamId, now: Timestamp) -> Result<(), sqlx::Error> {
+/// A verification that was asked for at `asked_at` is granted: from now on its event is waited for.
+pub async fn note_granted(
+    db: &mut PgConnection,
+    id: UpstreamId,
+    asked_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update upstream set last_contact_at = $2, trouble = null, trouble_at = null, updated_at = $2 where id = $1",
+        "update upstream
+         set unanswered_since = case when unanswered_since > coalesce(last_verified_at, '-infinity') then unanswered_since
+                                     else $2 end,
+             last_contact_at = $3, updated_at = $3
+         where id = $1",
         id as UpstreamId,
+        asked_at as Timestamp,
         now as Timestamp,
     )
     .execute(db)
@@ -279,21 +301,40 @@ pub async fn note_contact(db: &mut PgConnection, id: UpstreamId, now: Timestamp)
     Ok(())
 }
 
-/// Something is wrong with the upstream; says since when.
+/// The transmitter answered a poll; whatever else is wrong still is.
+pub async fn note_poll(db: &mut PgConnection, id: UpstreamId, now: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query!("update upstream set last_contact_at = $2 where id = $1", id as UpstreamId, now as Timestamp)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// The transmitter answered as it should, and nothing is wrong any more. Says whether something was.
+pub async fn note_contact(db: &mut PgConnection, id: UpstreamId, now: Timestamp) -> Result<bool, sqlx::Error> {
+    let had_trouble = sqlx::query_scalar!(
+        r#"with before as (select id, trouble is not null as had_trouble from upstream where id = $1 for update)
+           update upstream as u set last_contact_at = $2, trouble = null, trouble_at = null, updated_at = $2
+           from before where u.id = before.id
+           returning before.had_trouble as "had_trouble!""#,
+        id as UpstreamId,
+        now as Timestamp,
+    );
+    Ok(had_trouble.fetch_optional(db).await?.unwrap_or_default())
+}
+
+/// Something is wrong with the upstream; says since when. Says whether it was not known.
 pub async fn note_trouble(
     db: &mut PgConnection,
     id: UpstreamId,
     trouble: &str,
     now: Timestamp,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
         "update upstream set trouble = $2, trouble_at = coalesce(trouble_at, $3), updated_at = $3
          where id = $1 and trouble is distinct from $2",
         id as UpstreamId,
         trouble,
         now as Timestamp,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+    );
+    Ok(done.execute(db).await?.rows_affected() == 1)
 }

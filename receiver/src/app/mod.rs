@@ -1,0 +1,193 @@
+//! [`Receiver`]: all stages put together on one database. `main` runs it as a service; tests run it in their own process
+//! and call its workers by hand.
+
+mod guard;
+mod roster;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+pub use roster::{Link, Roster};
+use serde_json::json;
+use sqlx::{Connection as _, PgPool};
+use ssf_common::runtime::http::{error_reply, with_hygiene};
+use ssf_common::runtime::{Env, Shutdown, Wake, Worker, postgres, worker};
+
+use crate::api::{self, ApiState};
+use crate::config::{Settings, SettingsError};
+use crate::inbox::Inbox;
+use crate::proof::Terms;
+use crate::session::Keyring;
+use crate::upstream::Managed;
+use crate::upstream::link::SetUpError;
+use crate::upstream::managed::Sealing;
+use crate::validity::{DenialLog, Validity};
+
+/// A receiver on one database. Nothing runs until [`spawn_workers`](Self::spawn_workers).
+#[derive(Debug)]
+pub struct Receiver {
+    settings: Arc<Settings>,
+    env: Env,
+    pool: PgPool,
+    keyring: Keyring,
+    inbox: Inbox,
+    managed: Managed,
+    roster: Arc<Roster>,
+    validity: Validity,
+}
+
+/// A receiver cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A setting.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// An upstream.
+    #[error(transparent)]
+    Upstream(#[from] SetUpError),
+    /// The database did not do it.
+    #[error("the database did not answer")]
+    Store(#[from] sqlx::Error),
+}
+
+impl Receiver {
+    /// A receiver with these settings on a database whose schema is up to date. Writes down the configured upstreams.
+    /// Must be called inside a tokio runtime.
+    pub async fn open(settings: Arc<Settings>, env: Env, pool: PgPool) -> Result<Self, OpenError> {
+        let root = settings.subject_key(&*env.random)?;
+        let keyring = Keyring::new(&root);
+        let inbox = Inbox::new(pool.clone(), env.clone(), keyring.clone());
+        let managed = Managed::new(pool.clone(), env.clone(), Arc::clone(&settings), Sealing::new(&root));
+        let roster = Roster::open(&settings, &env, &pool, &inbox, &managed).await?;
+        let (roster, validity) = (Arc::new(roster), Validity::new(pool.clone(), env.clone()));
+        Ok(Self { settings, env, pool, keyring, inbox, managed, roster, validity })
+    }
+
+    /// Everything it answers over HTTP.
+    pub fn router(&self) -> Result<Router, OpenError> {
+        let state = ApiState::new(self.pool.clone(), self.env.clone(), self.keyring.clone());
+        let state = ApiState { validity: self.validity.clone(), ..state.on(Terms::from(&*self.settings)) };
+        let (api, admin) = (api::router(state.clone()), api::admin::router(state));
+        let admin = admin.merge(api::admin::upstreams::router(self.managed.clone()));
+        let (token, admin_token) = (self.settings.api_token()?, self.settings.admin_token()?);
+        let admin = match (admin_token, &token) {
+            (Some(token), _) => admin.layer(middleware::from_fn_with_state(Arc::new(token), guard::bearer)),
+            (None, Some(_)) => admin.layer(middleware::from_fn(guard::closed)),
+            (None, None) => admin,
+        };
+        let api = match token {
+            None => api,
+            Some(token) => api.layer(middleware::from_fn_with_state(Arc::new(token), guard::bearer)),
+        };
+        let doors = self.roster.doors().clone().router();
+        let health = Router::new()
+            .route("/health/live", get(|| async { Json(json!({"status": "live"})) }))
+            .route("/health/ready", get(ready))
+            .with_state(self.pool.clone());
+        // The doors have a limit of their own.
+        let api = api.merge(admin).layer(DefaultBodyLimit::max(self.settings.server.max_body_bytes));
+        Ok(with_hygiene(api.merge(doors).merge(health), NO_LIMIT))
+    }
+
+    /// Runs the workers until the stop, also those of upstreams that come later.
+    pub fn spawn_workers(&self, shutdown: &Shutdown) {
+        let (roster, random) = (Arc::clone(&self.roster), || Arc::clone(&self.env.random));
+        let soft = shutdown.soft().clone();
+        shutdown.spawn("poll stopper", async move {
+            soft.cancelled().await;
+            roster.stop_polls();
+        });
+        let bell = self.roster.bell().clone();
+        let bells = vec![("ssf_upstream".to_owned(), bell.clone())];
+        shutdown.spawn("listener", postgres::listen(self.pool.clone(), bells, shutdown.clone(), random()));
+        let applied = worker::run(self.inbox.applied_log(), Wake::new(), WRITE_APPLIED, shutdown.clone(), random());
+        shutdown.spawn(crate::inbox::AppliedLog::NAME, applied);
+        let denials = worker::run(Arc::new(self.denial_log()), Wake::new(), WRITE_DENIALS, shutdown.clone(), random());
+        shutdown.spawn(DenialLog::NAME, denials);
+        self.roster.spawn(shutdown);
+        let roster = worker::run(Arc::clone(&self.roster), bell, LOOK_AFTER, shutdown.clone(), random());
+        shutdown.spawn(Roster::NAME, roster);
+    }
+
+    /// After the stop: commits what is queued, writes down when the last commits were done, and lets other processes look
+    /// after the upstreams.
+    pub async fn close(&self) {
+        self.inbox.close().await;
+        if let Err(error) = self.inbox.applied_log().tick().await {
+            tracing::warn!(%error, "the times of the last commits could not be written down");
+        }
+        if let Err(error) = self.denial_log().tick().await {
+            tracing::warn!(%error, "when the last sessions were denied could not be written down");
+        }
+        if let Err(error) = self.roster.release().await {
+            tracing::warn!(%error, "the upstreams could not be handed over; another process takes over in a few seconds");
+        }
+    }
+
+    /// The upstreams, by our names for them.
+    pub fn links(&self) -> BTreeMap<String, Link> {
+        self.roster.links()
+    }
+
+    /// The upstream of this name.
+    pub fn upstream(&self, name: &str) -> Option<Link> {
+        self.roster.links().remove(name)
+    }
+
+    /// Who comes and goes.
+    pub const fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
+    /// Makes, changes and removes upstreams.
+    pub const fn managed(&self) -> &Managed {
+        &self.managed
+    }
+
+    /// Where SETs are committed.
+    pub const fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    /// What answers questions.
+    pub const fn validity(&self) -> &Validity {
+        &self.validity
+    }
+
+    /// Writes down what was allowed and then denied.
+    pub fn denial_log(&self) -> DenialLog {
+        let (witness, keep) = (Arc::clone(self.validity.witness()), self.settings.proof.keep.duration());
+        DenialLog::new(self.pool.clone(), self.env.clone(), witness, keep)
+    }
+
+    /// Its database.
+    pub const fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Its settings.
+    pub const fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+}
+
+/// 200 if the database answers.
+async fn ready(State(pool): State<PgPool>) -> Response {
+    match async { pool.acquire().await?.ping().await }.await {
+        Ok(()) => Json(json!({"status": "ready"})).into_response(),
+        Err(_) => error_reply(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "the database is away"),
+    }
+}
+
+/// Every route has its own.
+const NO_LIMIT: usize = usize::MAX;
+/// Changes whose bell was not heard are noticed that often.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+const WRITE_APPLIED: Duration = Duration::from_millis(50);
+const WRITE_DENIALS: Duration = Duration::from_secs(1);

@@ -179,5 +179,5 @@ impl Overview {
 fn patience(configured: Option<&UpstreamSettings>, given: &Value) -> Duration {
     let of_managed = || given.get("verify_patience").and_then(Value::as_str)?.parse().ok();
     let span = configured.map(|configured| configured.verify_patience).or_else(of_managed);
-    span.unwrap_or_else(|| UpstreamSettings::DEFAULT_PATIENCE).duration()
+    span.unwrap_or(UpstreamSettings::DEFAULT_PATIENCE).duration()
 }

@@ -121,7 +121,7 @@ fn a_stream_of_another_issuer_audience_or_method_is_not_accepted() {
 
 #[test]
 fn a_stream_is_as_wanted_whatever_the_order_of_its_events() {
-    let found = stream("s", "https://rp.example/ssf/push/idp", "");
+    let found = stream("s", "https://rp.example/ssf/push/idp", "ssf-receiver idp");
     assert!(is_as_wanted(&found, &wanted()));
     assert!(!is_as_wanted(&stream("s", "https://other.example/", ""), &wanted()));
     assert!(!is_as_wanted(&StreamConfiguration { events_requested: Some(vec![]), ..found.clone() }, &wanted()));

@@ -116,14 +116,14 @@ mod tests {
 
     use super::*;
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
     fn given() -> Document {
         let said =
             json!({"issuer": "https://idp.example", "delivery": "push", "client_id": "rp", "client_secret": "hush"});
-        Document::of(object(said)).unwrap()
+        Document::of(object(&said)).unwrap()
     }
 
     #[test]
@@ -136,12 +136,12 @@ mod tests {
 
     #[test]
     fn a_change_replaces_what_it_names_and_takes_away_what_it_names_with_null() {
-        let changed = given().changed(object(json!({"delivery": "poll", "scope": "x"}))).unwrap();
+        let changed = given().changed(object(&json!({"delivery": "poll", "scope": "x"}))).unwrap();
         assert_eq!(
             (changed.plain()["delivery"].as_str(), changed.plain()["scope"].as_str()),
             (Some("poll"), Some("x"))
         );
-        let back = changed.changed(object(json!({"scope": null, "client_secret": "new"}))).unwrap();
+        let back = changed.changed(object(&json!({"scope": null, "client_secret": "new"}))).unwrap();
         assert!(back.plain().get("scope").is_none());
         assert_eq!(back.settings("idp").unwrap().client_secret.unwrap().expose(), "new");
     }
@@ -149,18 +149,18 @@ mod tests {
     #[test]
     fn a_credential_is_not_carried_over_to_somebody_else() {
         for change in [json!({"issuer": "https://evil.example"}), json!({"token_url": "https://evil.example/token"})] {
-            let error = given().changed(object(change.clone())).unwrap_err();
+            let error = given().changed(object(&change)).unwrap_err();
             assert!(matches!(error, DocumentError::Carried(_)), "{change}");
-            let mut again = object(change);
+            let mut again = object(&change);
             again.insert("client_secret".to_owned(), json!("for them"));
             assert_eq!(
                 given().changed(again).unwrap().settings("idp").unwrap().client_secret.unwrap().expose(),
                 "for them"
             );
         }
-        assert!(given().changed(object(json!({"issuer": "https://idp.example"}))).is_ok(), "it stays the same");
+        assert!(given().changed(object(&json!({"issuer": "https://idp.example"}))).is_ok(), "it stays the same");
         let with_token = json!({"issuer": "https://evil.example", "token": "t", "client_id": null});
-        let turned = given().changed(object(with_token)).unwrap();
+        let turned = given().changed(object(&with_token)).unwrap();
         assert!(turned.settings("idp").unwrap().client_secret.is_none(), "what is not given again is gone");
     }
 
@@ -175,10 +175,10 @@ mod tests {
                 "upstreams.idp.issuer must be https",
             ),
         ] {
-            let error = Document::of(object(said)).unwrap().settings("idp").unwrap_err().to_string();
+            let error = Document::of(object(&said)).unwrap().settings("idp").unwrap_err().to_string();
             assert!(error.contains(named) && !error.contains("hush"), "{error}");
         }
-        assert!(matches!(Document::of(object(json!({"token": 7}))), Err(DocumentError::Secret("token"))));
-        assert!(matches!(Document::of(object(json!({"token": ""}))), Err(DocumentError::Secret("token"))));
+        assert!(matches!(Document::of(object(&json!({"token": 7}))), Err(DocumentError::Secret("token"))));
+        assert!(matches!(Document::of(object(&json!({"token": ""}))), Err(DocumentError::Secret("token"))));
     }
 }

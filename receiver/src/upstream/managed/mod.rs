@@ -166,10 +166,10 @@ impl Managed {
     }
 
     fn is_free(&self, name: &str) -> Result<(), ManagedError> {
-        match self.settings.upstreams.contains_key(name) {
-            true => Err(ManagedError::InSettings(name.to_owned())),
-            false => Ok(()),
+        if self.settings.upstreams.contains_key(name) {
+            return Err(ManagedError::InSettings(name.to_owned()));
         }
+        Ok(())
     }
 
     fn checked(&self, document: &Document, name: &str) -> Result<UpstreamSettings, ManagedError> {

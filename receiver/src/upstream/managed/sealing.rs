@@ -30,6 +30,9 @@ pub enum SealError {
 
 impl Sealing {
     /// From the root secret (`privacy.subject_key`).
+    ///
+    /// # Panics
+    /// If OpenSSL cannot compute an HMAC, as when memory is exhausted.
     pub fn new(root: &SecretSlice<u8>) -> Self {
         let key = PKey::hmac(PURPOSE)
             .and_then(|key| Signer::new(MessageDigest::sha256(), &key)?.sign_oneshot_to_vec(root.expose_secret()))

@@ -24,8 +24,13 @@ async fn a_database_that_goes_away_costs_nothing_but_time() {
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(refused.headers().contains_key("retry-after"), "the producer is told when to come again");
         for rp in &road.receivers {
-            let check = json!({"issuer": road.issuer, "subject": user(&road, 0), "origin": 1_700_000_000});
-            let answer = road.http.post(format!("{}/v1/check", rp.process.base)).json(&check).send().await.unwrap();
+            let ask = async |check: Value| {
+                road.http.post(format!("{}/v1/check", rp.process.base)).json(&check).send().await.unwrap()
+            };
+            let known = json!({"issuer": road.issuer, "subject": user(&road, 0), "origin": 1_700_000_000});
+            let answer: Value = ask(known).await.json().await.unwrap();
+            assert_eq!(answer["state"], "revoked", "{}: cut-offs are in memory", rp.name);
+            let answer = ask(json!({"sid": "not-in-memory"})).await;
             assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{}", rp.name);
             assert!(answer.headers().contains_key("retry-after"), "{}", rp.name);
         }

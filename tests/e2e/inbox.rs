@@ -232,8 +232,9 @@ async fn without_its_database_the_receiver_acknowledges_nothing_and_it_recovers_
     cluster.stop().await;
     for _ in 0..2 {
         assert!(matches!(rp.receive(set.clone()).await.unwrap_err(), InboxError::Unavailable(_)));
-        let (status, answer) = rp.call(Verb::POST, "/v1/check", Some(&json!({"sid": "s"}))).await;
+        let (status, answer) = rp.call(Verb::POST, "/v1/check", Some(&json!({"sid": "unread"}))).await;
         assert_eq!((status, &answer["error"]), (503, &json!("temporarily_unavailable")));
+        assert_eq!(rp.state("s").await, "active", "what is in memory is answered");
     }
 
     cluster.start().await.unwrap();
@@ -242,7 +243,8 @@ async fn without_its_database_the_receiver_acknowledges_nothing_and_it_recovers_
     for _ in 0..10 {
         receipts.extend(rp.receive(set.clone()).await.ok());
     }
-    assert!(matches!(receipts[0], Receipt::Applied { .. }) && receipts[1..].iter().all(|r| *r == Receipt::Known));
+    // the first may have been committed by an attempt that could not bring it into memory
+    assert!(receipts.len() > 1 && receipts[1..].iter().all(|r| *r == Receipt::Known));
     assert_eq!(rp.state("s").await, "revoked");
     assert_eq!(number(&rp, "select count(*) from received_set").await, 2);
 }

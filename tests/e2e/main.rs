@@ -43,6 +43,7 @@ mod races;
 mod readme;
 mod receiver_commands;
 mod receiver_plans;
+mod replicas;
 mod rollout;
 mod rotation;
 mod rp;

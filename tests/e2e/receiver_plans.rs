@@ -1,5 +1,5 @@
 //! The receiver's half of `plans`: with thousands of sessions, cut-offs and received SETs, a SET is applied and a question
-//! answered without reading any of them from one end to the other.
+//! answered without reading any of them from one end to the other. Cut-offs are read once, when a process begins.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +70,12 @@ async fn a_day(rp: &Rp) {
     let described = json!({"issuer": ISSUER, "subject": user(FULL + 7), "origin": START - 1_000});
     assert_eq!(rp.call(Method::POST, "/v1/check", Some(&described)).await.1["state"], "revoked");
     assert_eq!(rp.call(Method::DELETE, "/v1/sessions/sid-4", None).await.0, 204);
+    sqlx::query("delete from cutoff where feed_seq = 1").execute(&rp.pool).await.unwrap();
+    for _ in 0..20 {
+        rp.look().await;
+        rp.clock.advance(std::time::Duration::from_mins(1));
+        rp.replica.give_sign().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -96,7 +102,8 @@ async fn nothing_that_happens_all_the_time_reads_a_full_table_from_end_to_end() 
         // a session hands in its account at its end
         rp.pool.close().await;
         let read = "select relname::text, seq_tup_read from pg_stat_user_tables where seq_tup_read >= $1
-                     union all select indexrelname::text, idx_tup_read from pg_stat_user_indexes where idx_tup_read >= $1 order by 1";
+                     union all select indexrelname::text, idx_tup_read from pg_stat_user_indexes
+                     where idx_tup_read >= case indexrelname when 'cutoff_feed' then 2 else 1 end * $1 order by 1";
         let read: Vec<(String, i64)> =
             sqlx::query_as(read).bind(i64::try_from(FULL).unwrap()).fetch_all(&mut other).await.unwrap();
         assert!(read.is_empty(), "statistics taken {}: {read:?}", if is_known { "after" } else { "before" });

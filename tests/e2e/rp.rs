@@ -23,6 +23,7 @@ use ssf_receiver::api::{self, ApiState};
 use ssf_receiver::config::Level;
 use ssf_receiver::inbox::{Context, Inbox, InboxError, Receipt};
 use ssf_receiver::proof::Terms;
+use ssf_receiver::replica::{Plan, Replica};
 use ssf_receiver::session::Keyring;
 use ssf_receiver::upstream::store::{self, NewUpstream};
 use ssf_receiver::upstream::{IssuerId, Method, UpstreamId};
@@ -31,6 +32,8 @@ use ssf_receiver::{MIGRATIONS, SCHEMA};
 
 /// The issuer of every SET.
 pub(crate) const ISSUER: &str = "https://idp.example";
+/// Every process has a name of its own.
+static BORN: AtomicU32 = AtomicU32::new(0);
 /// When every story begins, in seconds.
 pub(crate) const START: i64 = 1_795_000_000;
 
@@ -38,6 +41,7 @@ pub(crate) const START: i64 = 1_795_000_000;
 pub(crate) struct Rp {
     pub(crate) pool: PgPool,
     pub(crate) inbox: Inbox,
+    pub(crate) replica: Replica,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) upstream: UpstreamId,
     pub(crate) validity: Validity,
@@ -63,21 +67,32 @@ impl Rp {
 
     /// The same with other windows or enforcement points than the default settings have.
     pub(crate) async fn on_terms(pool: PgPool, terms: Terms) -> Self {
+        Self::called(&format!("e2e-{}", BORN.fetch_add(1, Ordering::Relaxed)), pool, terms).await
+    }
+
+    /// The same process after a restart; its clock begins anew.
+    pub(crate) async fn again(before: &Self) -> Self {
+        Self::called(before.replica.name(), before.pool.clone(), Terms::default()).await
+    }
+
+    async fn called(name: &str, pool: PgPool, terms: Terms) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(START)));
         let env = Env { clock: Arc::<ManualClock>::clone(&clock), random: Arc::new(SystemRandom) };
-        let keyring = Keyring::new(&b"a root secret of the tests".to_vec().into());
+        let keyring = keyring();
         let upstream = configure(&pool, &env).await;
         let key = SigningKey::generate(Algorithm::Es256).unwrap();
         let published = VerifyingKeys::parse(json!({"keys": [key.public_jwk()]}).to_string().as_bytes()).unwrap();
-        let state = ApiState::new(pool.clone(), env.clone(), keyring.clone()).on(terms);
-        let validity = state.validity.clone();
+        let plan = Plan { name: name.to_owned(), sessions: 10_000, keep_seen: Duration::from_hours(1) };
+        let replica = Replica::open(pool.clone(), env.clone(), plan).await.unwrap();
+        let validity = Validity::new(replica.clone(), env.clone());
+        let state = ApiState::new(pool.clone(), env.clone(), keyring.clone(), validity.clone()).on(terms);
         let router = api::router(state);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let inbox = Inbox::new(pool.clone(), env.clone(), keyring);
+        let inbox = Inbox::new(pool.clone(), env.clone(), keyring, replica.clone());
         let (born, http) = (AtomicU32::new(0), Client::new());
-        Self { pool, inbox, clock, upstream, validity, env, key, published, born, base, http }
+        Self { pool, inbox, replica, clock, upstream, validity, env, key, published, born, base, http }
     }
 
     /// Writes down when what was allowed and then denied.
@@ -87,8 +102,8 @@ impl Rp {
 
     /// A SET with a `jti` of its own.
     pub(crate) fn set(&self, event: &str, subject: &Value, payload: &Value) -> VerifiedSet {
-        let jti = format!("set-{}", self.born.fetch_add(1, Ordering::Relaxed));
-        self.set_called(&jti, event, subject, payload)
+        let number = self.born.fetch_add(1, Ordering::Relaxed);
+        self.set_called(&format!("set-{}-{number}", self.replica.name()), event, subject, payload)
     }
 
     /// A SET that was signed and verified, issued now, decided 250 ms ago as far as the timeline knows.
@@ -122,6 +137,17 @@ impl Rp {
         let raw = set::sign(&claims, &vocabulary, &self.key, Some(DEFAULT_TIMELINE_CLAIM)).unwrap();
         let policy = Policy::new(ISSUER.into(), vec!["https://rp.example".to_owned()]);
         set::verify(raw.as_bytes(), &policy, &self.published, now).unwrap()
+    }
+
+    /// Takes in what other processes wrote, as the workers do all the time.
+    pub(crate) async fn look(&self) {
+        while self.replica.follow_feed().await.unwrap() > 0 {}
+        self.replica.follow_changes().await.unwrap();
+    }
+
+    /// Its time and chance.
+    pub(crate) fn env(&self) -> Env {
+        self.env.clone()
     }
 
     /// Hands a SET in, as the push door does.
@@ -176,6 +202,11 @@ impl Rp {
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap_or(Value::Null))
     }
+}
+
+/// The same at every receiver, so that several may be on one database.
+pub(crate) fn keyring() -> Keyring {
+    Keyring::new(&b"a root secret of the tests".to_vec().into())
 }
 
 async fn configure(pool: &PgPool, env: &Env) -> UpstreamId {

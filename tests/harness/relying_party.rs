@@ -1,9 +1,12 @@
 //! One relying party on the road: its receiver as a real process, asked over its own API and, where something is being
 //! measured, in its database.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
+use ssf_common::clock::{Clock as _, SystemClock, Timestamp};
 
 use crate::ScratchDatabase;
 use crate::processes::{Process, json};
@@ -48,12 +51,21 @@ impl RelyingParty {
         text(&json(http.post(url).json(&json!({ "validated": validated }))).await?, "state")
     }
 
-    /// The states of sessions that are only described, not registered.
+    /// The states of sessions that are only described, not registered: as of now, everything committed before the call is
+    /// taken into account.
     pub async fn states_of(&self, http: &reqwest::Client, descriptions: &[Value]) -> anyhow::Result<Vec<String>> {
         let mut states = Vec::new();
         for chunk in descriptions.chunks(500) {
             let url = format!("{}/v1/check/batch", self.process.base);
-            let answer = json(http.post(url).json(&json!({ "checks": chunk }))).await?;
+            let asked_at = SystemClock.now();
+            let answer = loop {
+                let answer = json(http.post(&url).json(&json!({ "checks": chunk }))).await?;
+                let as_of: Timestamp = text(&answer, "as_of")?.parse()?;
+                if as_of >= asked_at || SystemClock.now().since(asked_at) > PATIENCE {
+                    break answer;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            };
             for result in answer["results"].as_array().context("an answer without results")? {
                 states.push(text(result, "state")?);
             }
@@ -74,3 +86,6 @@ impl RelyingParty {
         Ok(rows.iter().filter(wanted).filter_map(|row| row["received"].as_i64()).sum())
     }
 }
+
+/// A process that is well looks at its database several times a second.
+const PATIENCE: Duration = Duration::from_secs(10);

@@ -24,6 +24,9 @@ pub enum ApiError {
     /// There is no such thing.
     #[error("{0}")]
     NotFound(&'static str),
+    /// The service has just begun and cannot answer yet.
+    #[error("{0}")]
+    NotYet(&'static str),
     /// The database did not do it.
     #[error("the database did not answer")]
     Store(#[from] sqlx::Error),
@@ -46,8 +49,11 @@ impl From<RegisterError> for ApiError {
 }
 
 impl From<ValidityError> for ApiError {
-    fn from(ValidityError(error): ValidityError) -> Self {
-        Self::Store(error)
+    fn from(error: ValidityError) -> Self {
+        match error {
+            ValidityError::NotWhole => Self::NotYet("the cut-offs are being read; come again"),
+            ValidityError::Store(error) => Self::Store(error),
+        }
     }
 }
 
@@ -57,13 +63,11 @@ impl IntoResponse for ApiError {
             Self::InvalidRequest(text) => error_reply(StatusCode::BAD_REQUEST, "invalid_request", &text),
             Self::Unreadable(status, text) => error_reply(status, "invalid_request", &text),
             Self::Conflict(text) => error_reply(StatusCode::CONFLICT, "conflict", &text),
+            Self::NotYet(text) => come_again(text),
             Self::NotFound(text) => error_reply(StatusCode::NOT_FOUND, "not_found", text),
             Self::Store(error) if is_away(&error) => {
                 tracing::warn!(error = %chain(&error), "a request is answered with 503: the database is away");
-                let text = "the database is away; come again";
-                let mut reply = error_reply(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", text);
-                reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-                reply
+                come_again("the database is away; come again")
             }
             Self::Store(error) => {
                 tracing::error!(error = %chain(&error), "a request is answered with 500: the database refused a statement");
@@ -71,6 +75,12 @@ impl IntoResponse for ApiError {
             }
         }
     }
+}
+
+fn come_again(text: &str) -> Response {
+    let mut reply = error_reply(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", text);
+    reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    reply
 }
 
 #[cfg(test)]

@@ -26,9 +26,9 @@ pub struct ApiState {
 }
 
 impl ApiState {
-    /// From the database, the clock and the root secret's keyring, on the terms of the default settings.
-    pub fn new(pool: PgPool, env: Env, keyring: Keyring) -> Self {
-        let validity = Validity::new(pool.clone(), env.clone());
+    /// From the database, the clock, the root secret's keyring and who answers questions, on the terms of the default
+    /// settings.
+    pub fn new(pool: PgPool, env: Env, keyring: Keyring, validity: Validity) -> Self {
         let proof = Proof::new(pool.clone(), Terms::default());
         Self { pool, env, keyring, validity, proof }
     }

@@ -29,6 +29,7 @@ pub(super) async fn register(
         Registered::New => StatusCode::CREATED,
         Registered::Again => StatusCode::OK,
     };
+    api.validity.replica().session_changed(&sid);
     Ok((status, Json(state_of(&api.validity, sid).await?)))
 }
 
@@ -41,6 +42,7 @@ pub(super) async fn show(State(api): State<ApiState>, headers: HeaderMap, sid: S
 /// `DELETE /v1/sessions/{sid}`: the application ended it itself; 204 whether it was known or not.
 pub(super) async fn end(State(api): State<ApiState>, sid: Sid) -> Result<StatusCode, ApiError> {
     registry::end(&api.pool, &sid, api.env.now()).await?;
+    api.validity.replica().session_changed(&sid);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -68,6 +70,7 @@ pub(super) async fn revalidated(
     if !registry::revalidated(&api.pool, &sid, told.validated, told.expires_at, now).await? {
         return Err(ApiError::NotFound("sid: no such session is registered"));
     }
+    api.validity.replica().session_changed(&sid);
     Ok(Json(state_of(&api.validity, sid).await?))
 }
 

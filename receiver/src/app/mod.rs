@@ -23,6 +23,7 @@ use crate::api::{self, ApiState};
 use crate::config::{Settings, SettingsError};
 use crate::inbox::Inbox;
 use crate::proof::Terms;
+use crate::replica::{FollowChanges, FollowFeed, Plan, Replica, SignsOfLife};
 use crate::session::Keyring;
 use crate::upstream::Managed;
 use crate::upstream::link::SetUpError;
@@ -62,17 +63,19 @@ impl Receiver {
     pub async fn open(settings: Arc<Settings>, env: Env, pool: PgPool) -> Result<Self, OpenError> {
         let root = settings.subject_key(&*env.random)?;
         let keyring = Keyring::new(&root);
-        let inbox = Inbox::new(pool.clone(), env.clone(), keyring.clone());
+        let replica = Replica::open(pool.clone(), env.clone(), plan(&settings)).await?;
+        let inbox = Inbox::new(pool.clone(), env.clone(), keyring.clone(), replica.clone());
         let managed = Managed::new(pool.clone(), env.clone(), Arc::clone(&settings), Sealing::new(&root));
         let roster = Roster::open(&settings, &env, &pool, &inbox, &managed).await?;
-        let (roster, validity) = (Arc::new(roster), Validity::new(pool.clone(), env.clone()));
+        let (roster, validity) = (Arc::new(roster), Validity::new(replica, env.clone()));
         Ok(Self { settings, env, pool, keyring, inbox, managed, roster, validity })
     }
 
     /// Everything it answers over HTTP.
     pub fn router(&self) -> Result<Router, OpenError> {
-        let state = ApiState::new(self.pool.clone(), self.env.clone(), self.keyring.clone());
-        let state = ApiState { validity: self.validity.clone(), ..state.on(Terms::from(&*self.settings)) };
+        let validity = self.validity.clone();
+        let state = ApiState::new(self.pool.clone(), self.env.clone(), self.keyring.clone(), validity);
+        let state = state.on(Terms::from(&*self.settings));
         let (api, admin) = (api::router(state.clone()), api::admin::router(state));
         let admin = admin.merge(api::admin::upstreams::router(self.managed.clone()));
         let (token, admin_token) = (self.settings.api_token()?, self.settings.admin_token()?);
@@ -89,7 +92,7 @@ impl Receiver {
         let health = Router::new()
             .route("/health/live", get(|| async { Json(json!({"status": "live"})) }))
             .route("/health/ready", get(ready))
-            .with_state(self.pool.clone());
+            .with_state((self.pool.clone(), self.replica().clone()));
         // The doors have a limit of their own.
         let api = api.merge(admin).layer(DefaultBodyLimit::max(self.settings.server.max_body_bytes));
         Ok(with_hygiene(api.merge(doors).merge(health), NO_LIMIT))
@@ -104,15 +107,30 @@ impl Receiver {
             roster.stop_polls();
         });
         let bell = self.roster.bell().clone();
-        let bells = vec![("ssf_upstream".to_owned(), bell.clone())];
+        let bells =
+            vec![("ssf_upstream".to_owned(), bell.clone()), ("ssf_cutoff".to_owned(), self.replica().bell().clone())];
         shutdown.spawn("listener", postgres::listen(self.pool.clone(), bells, shutdown.clone(), random()));
         let applied = worker::run(self.inbox.applied_log(), Wake::new(), WRITE_APPLIED, shutdown.clone(), random());
         shutdown.spawn(crate::inbox::AppliedLog::NAME, applied);
         let denials = worker::run(Arc::new(self.denial_log()), Wake::new(), WRITE_DENIALS, shutdown.clone(), random());
         shutdown.spawn(DenialLog::NAME, denials);
+        self.spawn_followers(shutdown);
         self.roster.spawn(shutdown);
         let roster = worker::run(Arc::clone(&self.roster), bell, LOOK_AFTER, shutdown.clone(), random());
         shutdown.spawn(Roster::NAME, roster);
+    }
+
+    /// Those who keep the memory up to date.
+    fn spawn_followers(&self, shutdown: &Shutdown) {
+        let (replica, every) = (self.replica(), self.settings.replica.every.duration());
+        let random = || Arc::clone(&self.env.random);
+        let feed = Arc::new(FollowFeed(replica.clone()));
+        let feed = worker::run(feed, replica.bell().clone(), every, shutdown.clone(), random());
+        shutdown.spawn(FollowFeed::NAME, feed);
+        let changes = Arc::new(FollowChanges(replica.clone()));
+        shutdown.spawn(FollowChanges::NAME, worker::run(changes, Wake::new(), every, shutdown.clone(), random()));
+        let signs = Arc::new(SignsOfLife(replica.clone()));
+        shutdown.spawn(SignsOfLife::NAME, worker::run(signs, Wake::new(), SIGN_OF_LIFE, shutdown.clone(), random()));
     }
 
     /// After the stop: commits what is queued, writes down when the last commits were done, and lets other processes look
@@ -150,6 +168,11 @@ impl Receiver {
         &self.managed
     }
 
+    /// What is in memory.
+    pub const fn replica(&self) -> &Replica {
+        self.validity.replica()
+    }
+
     /// Where SETs are committed.
     pub const fn inbox(&self) -> &Inbox {
         &self.inbox
@@ -177,8 +200,21 @@ impl Receiver {
     }
 }
 
-/// 200 if the database answers.
-async fn ready(State(pool): State<PgPool>) -> Response {
+fn plan(settings: &Settings) -> Plan {
+    let replica = &settings.replica;
+    Plan {
+        name: replica.name(&settings.server.listen),
+        sessions: replica.sessions,
+        keep_seen: replica.keep_seen.duration(),
+    }
+}
+
+/// 200 if the database answers and all cut-offs are in memory.
+async fn ready(State((pool, replica)): State<(PgPool, Replica)>) -> Response {
+    if !replica.memory().facts().is_whole {
+        let text = "the cut-offs are being read";
+        return error_reply(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", text);
+    }
     match async { pool.acquire().await?.ping().await }.await {
         Ok(()) => Json(json!({"status": "ready"})).into_response(),
         Err(_) => error_reply(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "the database is away"),
@@ -189,5 +225,7 @@ async fn ready(State(pool): State<PgPool>) -> Response {
 const NO_LIMIT: usize = usize::MAX;
 /// Changes whose bell was not heard are noticed that often.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
+/// A process that is killed forgets at most so much of what it told of itself.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 const WRITE_APPLIED: Duration = Duration::from_millis(50);
 const WRITE_DENIALS: Duration = Duration::from_secs(1);

@@ -7,6 +7,7 @@ mod credential;
 mod enforcement_point;
 mod origin;
 mod profile;
+mod replica;
 mod secrets;
 mod settings;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub use credential::{AssertionAudience, ClientAuth, ClientKey, Credential};
 pub use enforcement_point::{API, BoundExceeded, EnforcementPoint, EnforcementPoints, Mechanism};
 pub(crate) use origin::is_on_loopback;
 pub use profile::Profile;
+pub use replica::ReplicaSettings;
 pub use settings::{
     Admin, Api, DEFAULTS, Data, Database, InboxSettings, Poll, Privacy, Proof, Requests, Server, Settings,
     SettingsError,

@@ -13,6 +13,7 @@ use ssf_common::runtime::telemetry::LogSettings;
 
 use super::enforcement_point::{BoundExceeded, EnforcementPoint, EnforcementPoints};
 use super::origin::{check_origin, is_loopback_address};
+use super::replica::ReplicaSettings;
 use super::upstream::UpstreamSettings;
 use super::{Level, Windows};
 
@@ -35,6 +36,7 @@ pub struct Settings {
     pub poll: Poll,
     pub windows: Windows,
     pub proof: Proof,
+    pub replica: ReplicaSettings,
     pub log: LogSettings,
     /// Who asks here on behalf of users, by the names they give themselves.
     #[serde(default)]
@@ -176,6 +178,7 @@ impl Settings {
         if self.proof.keep.duration() < LEAST_KEPT {
             return wrong("proof.keep", "must be at least 1d: reports look back over it");
         }
+        self.replica.check()?;
         self.upstreams.iter().try_for_each(|(name, upstream)| upstream.check(name))?;
         self.api_token()?;
         self.admin_token()?;

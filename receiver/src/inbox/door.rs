@@ -13,6 +13,7 @@ use super::arrival::Arrival;
 use super::batches::{Batches, Outcome};
 use super::{AppliedLog, Refused, store};
 use crate::config::Level;
+use crate::replica::Replica;
 use crate::session::Keyring;
 use crate::upstream::{Method, UpstreamId};
 
@@ -22,6 +23,7 @@ pub struct Inbox {
     batcher: Batcher<Arrival, Outcome, sqlx::Error>,
     pool: PgPool,
     keyring: Keyring,
+    replica: Replica,
     applied: Arc<AppliedLog>,
 }
 
@@ -41,7 +43,7 @@ pub struct Context {
 /// Proof of a commit: the SET may be acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receipt {
-    /// Applied now; every check from `applied_at` on sees it.
+    /// Applied now, and in the memory of this process; others follow.
     Applied {
         /// When its commit was done, by our clock.
         applied_at: Timestamp,
@@ -70,17 +72,18 @@ pub enum InboxError {
 
 impl Inbox {
     /// An inbox on this pool. Must be called inside a tokio runtime; [`Inbox::applied_log`] wants to be run beside it.
-    pub fn new(pool: PgPool, env: Env, keyring: Keyring) -> Self {
+    pub fn new(pool: PgPool, env: Env, keyring: Keyring, replica: Replica) -> Self {
         let applied = Arc::new(AppliedLog::new(pool.clone()));
         let runner = Batches { pool: pool.clone(), env, applied: Arc::clone(&applied) };
         let batcher = Batcher::new(MAX_BATCH, MAX_WAITING, move |arrivals| {
             let runner = runner.clone();
             async move { runner.run(arrivals).await }
         });
-        Self { batcher, pool, keyring, applied }
+        Self { batcher, pool, keyring, replica, applied }
     }
 
-    /// Applies a verified SET, or finds that it was applied before. Returns after the commit.
+    /// Applies a verified SET, or finds that it was applied before. Returns when it is committed and every answer of
+    /// this process takes it into account, whichever process applied it.
     ///
     /// A verification event with another state than the one asked for is refused with `invalid_state` and noted as
     /// such; one without a state is a sign of life nobody asked for, and welcome.
@@ -94,8 +97,8 @@ impl Inbox {
             Err(refusal) => return Err(self.refused(&context, refusal, jti.0).await),
         };
         match self.batcher.submit(arrival).await.map_err(InboxError::Unavailable)? {
-            Outcome::Fresh { applied_at } => Ok(Receipt::Applied { applied_at }),
-            Outcome::Known => Ok(Receipt::Known),
+            Outcome::Fresh { applied_at } => self.in_memory(Receipt::Applied { applied_at }).await,
+            Outcome::Known => self.in_memory(Receipt::Known).await,
             Outcome::WrongState => Err(self.refused(&context, Refusal::WrongState, jti.0).await),
             Outcome::NoUpstream => Err(InboxError::UnknownUpstream),
             Outcome::Unstorable => Err(InboxError::Unstorable),
@@ -121,6 +124,14 @@ impl Inbox {
     /// should tick once more after this.
     pub async fn close(&self) {
         self.batcher.close().await;
+    }
+
+    /// What is committed is acknowledged when it is in memory, too. If that fails, the SET comes again and is known.
+    async fn in_memory(&self, receipt: Receipt) -> Result<Receipt, InboxError> {
+        match self.replica.catch_up().await {
+            Ok(()) => Ok(receipt),
+            Err(error) => Err(InboxError::Unavailable(BatchError::Failed(Arc::new(error)))),
+        }
     }
 
     /// That a refusal could not be noted does not make it less of a refusal.

@@ -1,13 +1,16 @@
 //! Is this session still good? One evaluator, whoever asks and wherever the cut-offs come from.
 //!
-//! [`verdict`] is the evaluator, pure; [`check`] asks PostgreSQL for what it needs, in one statement per question or
-//! batch of questions, so that a batch is judged on one snapshot. [`witness`] remembers when what was last allowed.
+//! [`verdict`] is the evaluator, pure; [`check`] answers from the memory of this process; [`definition`] says the same
+//! from PostgreSQL, in one statement, and is what the memory is tested against. [`witness`] remembers when what was
+//! last allowed.
 
 pub mod check;
+pub mod definition;
 pub mod store;
 pub mod verdict;
 pub mod witness;
 
-pub use check::{Answer, Question, Validity, ValidityError};
+pub use check::{Answer, NotNow, Question, Validity, ValidityError};
+pub use definition::Definition;
 pub use verdict::{Asserted, Reason, State, Verdict, evaluate};
 pub use witness::{DenialLog, Point, Witness};

@@ -43,6 +43,7 @@ pub(super) async fn look_up(db: &mut PgConnection, asked: &Asked<'_>) -> Result<
                select q.place, i.id as issuer_id
                from unnest($3::int4[], $4::text[]) as q (place, issuer)
                cross join lateral (select id from issuer where issuer.url = q.issuer offset 0) i
+               where exists (select from upstream u where u.issuer_id = i.id and u.removed_at is null)
            ), wanted as (
                select named.place, named.issuer_id, k.key from named cross join unnest(named.keys) as k (key)
                union all

@@ -1,0 +1,197 @@
+//! What a replica reads: cut-offs in the order of their commits, what became of sessions, who is listened to.
+
+use std::sync::Arc;
+
+use sqlx::PgConnection;
+use ssf_common::id::IssuerUrl;
+
+use crate::cutoff::Registers;
+use crate::replica::sessions::Known;
+use crate::session::{Assertions, Binding, Sid, SubjectKey};
+use crate::upstream::IssuerId;
+
+/// One look at the feed.
+#[derive(Debug)]
+pub(in crate::replica) struct Page {
+    /// The number of the last commit there was.
+    pub(in crate::replica) head: i64,
+    /// What moved since the number asked for, in the order of commits, each with its number.
+    pub(in crate::replica) moved: Vec<Moved>,
+}
+
+/// One key's registers as they stand.
+#[derive(Debug)]
+pub(in crate::replica) struct Moved {
+    pub(in crate::replica) issuer: IssuerId,
+    pub(in crate::replica) key: SubjectKey,
+    pub(in crate::replica) registers: Registers,
+    pub(in crate::replica) seq: i64,
+}
+
+/// The cut-offs that moved after the commit with number `after`: about `limit` of them, but whole commits. A key that
+/// moved several times comes once, under its last number.
+pub(in crate::replica) async fn page(db: &mut PgConnection, after: i64, limit: i64) -> Result<Page, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select feed.seq as head, c.issuer_id as "issuer_id?: IssuerId", c.key as "key?: SubjectKey",
+                  c.revoked_before as "revoked_before?", c.revalidate_before as "revalidate_before?",
+                  c.blocked_at as "blocked_at?", c.unblocked_at as "unblocked_at?", c.feed_seq as "feed_seq?"
+           from feed left join lateral (
+               select * from cutoff where feed_seq > $1 order by feed_seq
+               -- never half a commit: the next look begins behind the last number seen
+               fetch first ($2::bigint) rows with ties
+           ) c on true
+           where feed.one"#,
+        after,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    let head = rows.first().map_or(0, |row| row.head);
+    let moved = rows.into_iter().filter_map(|row| {
+        let registers = Registers {
+            revoked_before: row.revoked_before,
+            revalidate_before: row.revalidate_before,
+            blocked_at: row.blocked_at,
+            unblocked_at: row.unblocked_at,
+        };
+        Some(Moved { issuer: row.issuer_id?, key: row.key?, registers, seq: row.feed_seq? })
+    });
+    Ok(Page { head, moved: moved.collect() })
+}
+
+/// Who is listened to.
+pub(in crate::replica) async fn issuers(db: &mut PgConnection) -> Result<Vec<(IssuerUrl, IssuerId)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select i.url as "url: IssuerUrl", i.id as "id: IssuerId" from issuer i
+           where exists (select from upstream u where u.issuer_id = i.id and u.removed_at is null)"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.url, row.id)).collect())
+}
+
+/// The number below which every transaction has ended, and its effects are seen from now on.
+pub(in crate::replica) async fn horizon(db: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "horizon!""#)
+        .fetch_one(db)
+        .await
+}
+
+/// What became of sessions since a horizon.
+#[derive(Debug)]
+pub(in crate::replica) struct Changes {
+    /// As [`horizon`], of the same snapshot: what a transaction below it did is in this answer or in an earlier one, so
+    /// the next look begins here.
+    pub(in crate::replica) horizon: i64,
+    /// Sessions that were changed or removed, at most as many as asked for.
+    pub(in crate::replica) sids: Vec<Sid>,
+}
+
+/// The sessions that were changed by transactions from the number `since` on, up to `limit` of them.
+pub(in crate::replica) async fn changes(db: &mut PgConnection, since: i64, limit: i64) -> Result<Changes, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "horizon!",
+                  array(select sid from session_change where xid >= $1 order by xid, sid limit $2) as "sids!: Vec<Sid>""#,
+        since,
+        limit,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Changes { horizon: row.horizon, sids: row.sids })
+}
+
+/// One cut-off that was removed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::replica) struct Removal {
+    /// The transaction that did it.
+    pub(in crate::replica) xid: i64,
+    pub(in crate::replica) issuer: IssuerId,
+    pub(in crate::replica) key: SubjectKey,
+}
+
+/// The cut-offs that were removed after this one in the order of transactions, up to `limit` of them.
+pub(in crate::replica) async fn removals(
+    db: &mut PgConnection,
+    after: Removal,
+    limit: i64,
+) -> Result<Vec<Removal>, sqlx::Error> {
+    sqlx::query_as!(
+        Removal,
+        r#"select xid, issuer_id as "issuer: IssuerId", key as "key: SubjectKey" from cutoff_removal
+           where (xid, issuer_id, key) > ($1, $2, $3)
+           order by xid, issuer_id, key limit $4"#,
+        after.xid,
+        after.issuer as IssuerId,
+        after.key as SubjectKey,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Removes the notes of transactions below this number.
+pub(in crate::replica) async fn trim(db: &mut PgConnection, below: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from session_change where xid < $1", below).execute(&mut *db).await?;
+    sqlx::query!("delete from cutoff_removal where xid < $1", below).execute(db).await?;
+    Ok(())
+}
+
+/// What stands under these keys now; what is missing in the answer is gone.
+pub(in crate::replica) async fn standing_now(
+    db: &mut PgConnection,
+    keys: &[(IssuerId, SubjectKey)],
+) -> Result<Vec<(IssuerId, SubjectKey, Registers)>, sqlx::Error> {
+    let (issuers, keys): (Vec<IssuerId>, Vec<SubjectKey>) = keys.iter().copied().unzip();
+    let rows = sqlx::query!(
+        r#"select c.issuer_id as "issuer_id: IssuerId", c.key as "key: SubjectKey", c.revoked_before,
+                  c.revalidate_before, c.blocked_at, c.unblocked_at
+           from unnest($1::uuid[], $2::bytea[]) as asked (issuer_id, key)
+           cross join lateral (
+               select * from cutoff where cutoff.issuer_id = asked.issuer_id and cutoff.key = asked.key offset 0
+           ) c"#,
+        &issuers as &[IssuerId],
+        &keys as &[SubjectKey],
+    )
+    .fetch_all(db)
+    .await?;
+    let registers = rows.into_iter().map(|row| {
+        let registers = Registers {
+            revoked_before: row.revoked_before,
+            revalidate_before: row.revalidate_before,
+            blocked_at: row.blocked_at,
+            unblocked_at: row.unblocked_at,
+        };
+        (row.issuer_id, row.key, registers)
+    });
+    Ok(registers.collect())
+}
+
+/// The living sessions of these names.
+pub(in crate::replica) async fn sessions(
+    db: &mut PgConnection,
+    sids: &[&str],
+) -> Result<Vec<(Sid, Arc<Known>)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select s.sid as "sid: Sid", s.issuer_id as "issuer_id: IssuerId", s.keys as "keys: Vec<SubjectKey>", s.origin,
+                  s.validated, s.expires_at, s.binding
+           from unnest($1::text[]) as asked (sid)
+           cross join lateral (
+               select * from session where session.sid = asked.sid and ended_at is null offset 0
+           ) s"#,
+        sids as &[&str],
+    )
+    .fetch_all(db)
+    .await?;
+    let known = rows.into_iter().map(|row| {
+        let known = Known {
+            issuer: row.issuer_id,
+            keys: row.keys.into(),
+            assertions: Assertions { origin: row.origin, validated: row.validated },
+            expires_at: row.expires_at,
+            binding: Binding::from_name(&row.binding)
+                .ok_or_else(|| sqlx::Error::Decode("session.binding holds no known binding".into()))?,
+        };
+        Ok((row.sid, Arc::new(known)))
+    });
+    known.collect()
+}

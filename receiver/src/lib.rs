@@ -2,10 +2,10 @@
 //!
 //! The road, data flowing right and imports pointing left:
 //! [`config`] < [`audit`] < [`upstream`] < [`timeline`] < [`session`] < [`cutoff`] < [`replica`] < [`inbox`] < [`doors`] <
-//! [`interop`] < [`validity`] < [`proof`] < [`api`] < [`app`] < `main`. A SET comes in at [`doors`], is verified, enters
-//! the [`inbox`] and leaves as a cut-off, committed and in memory ([`replica`]) before it is acknowledged; a question enters
-//! at [`api`] and leaves as a verdict of [`validity`], from memory. Beside the road, [`interop`] drives a stream by hand,
-//! without a database.
+//! [`interop`] < [`validity`] < [`proof`] < [`guard`] < [`api`] < [`app`] < `main`. A SET comes in at [`doors`], is verified,
+//! enters the [`inbox`] and leaves as a cut-off, committed and in memory ([`replica`]) before it is acknowledged; a question
+//! enters at [`api`], or at the [`guard`] in front of the application's own routes, and leaves as a verdict of [`validity`],
+//! from memory. Beside the road, [`interop`] drives a stream by hand, without a database.
 
 pub mod api;
 pub mod app;
@@ -13,6 +13,7 @@ pub mod audit;
 pub mod config;
 pub mod cutoff;
 pub mod doors;
+pub mod guard;
 pub mod inbox;
 pub mod interop;
 pub mod proof;

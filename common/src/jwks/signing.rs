@@ -115,7 +115,7 @@ pub enum KeyError {
 }
 
 /// The public members only: an allow-list, so that a private one cannot slip through.
-fn public_members(jwk: &Jwk) -> Result<Value, KeyError> {
+pub(super) fn public_members(jwk: &Jwk) -> Result<Value, KeyError> {
     let names: &[&str] = match jwk.key_type() {
         "RSA" => &["kty", "n", "e"],
         "EC" => &["kty", "crv", "x", "y"],
@@ -130,7 +130,7 @@ fn public_members(jwk: &Jwk) -> Result<Value, KeyError> {
 }
 
 /// RFC 7638 §3: SHA-256 over the required members in lexicographic order, without white space.
-fn thumbprint(public: &Value) -> String {
+pub(super) fn thumbprint(public: &Value) -> String {
     let sorted: std::collections::BTreeMap<_, _> = public.as_object().into_iter().flatten().collect();
     let text = serde_json::to_string(&sorted).expect("a map of JSON values can always be written");
     BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(text))

@@ -112,7 +112,7 @@ pub enum JwksError {
 
 /// A verifier, if the key is meant for signatures (`use`, `key_ops`, `alg`) and fits the algorithm. josekit refuses RSA
 /// keys shorter than 2048 bits.
-fn verifier(algorithm: Algorithm, jwk: &Jwk) -> Option<Box<dyn JwsVerifier>> {
+pub(super) fn verifier(algorithm: Algorithm, jwk: &Jwk) -> Option<Box<dyn JwsVerifier>> {
     match algorithm {
         Algorithm::Rs256 => RS256.verifier_from_jwk(jwk).ok().map(|v| Box::new(v) as _),
         Algorithm::Ps256 => PS256.verifier_from_jwk(jwk).ok().map(|v| Box::new(v) as _),

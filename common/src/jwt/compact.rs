@@ -5,7 +5,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use crate::id::KeyId;
-use crate::jwks::{Algorithm, KeyRefusal, VerifyingKeys};
+use crate::jwks::{Algorithm, CarriedKey, KeyRefusal, VerifyingKeys};
 
 /// A compact JWS, decoded and not verified.
 #[derive(Debug)]
@@ -48,6 +48,20 @@ impl<'a> Compact<'a> {
             key_id: text("kid").map(KeyId::from),
             is_critical: members.contains_key("crit"),
         })
+    }
+
+    /// The key in the header (`jwk`, RFC 7515 §4.1.3), as it was written; `None` if there is none.
+    pub fn carried_key(&self) -> Option<Map<String, Value>> {
+        let mut members: Map<String, Value> = serde_json::from_slice(&self.header).ok()?;
+        match members.remove("jwk") {
+            Some(Value::Object(jwk)) => Some(jwk),
+            _ => None,
+        }
+    }
+
+    /// Whether the signature is that of a key that came along.
+    pub fn is_signed_by(&self, key: &CarriedKey) -> bool {
+        key.verifies(self.signed, &self.signature)
     }
 
     /// The payload as a JSON object; `None` if it is none.

@@ -62,11 +62,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
 
 /// A name that can be stored.
 pub(super) fn checked(sid: Sid) -> Result<Sid, ApiError> {
-    if (1..=MAX_SID).contains(&sid.0.chars().count()) && !sid.0.contains('\0') {
-        Ok(sid)
-    } else {
-        Err(ApiError::InvalidRequest(format!("sid: must have 1 to {MAX_SID} characters, none of them NUL")))
-    }
+    if sid.is_storable() { Ok(sid) } else { Err(ApiError::InvalidRequest(format!("sid: {}", Sid::RULE))) }
 }
 
 /// What an object within a body says, refused in the words a whole body would be.
@@ -90,6 +86,5 @@ fn member_of(text: &str) -> String {
     rest.rsplit_once(" at line ").map_or(rest, |(fault, _)| fault).to_owned()
 }
 
-const MAX_SID: usize = 256;
 /// The year 10000.
 const LAST: Timestamp = Timestamp::from_unix_seconds(253_402_300_800);

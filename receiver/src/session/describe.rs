@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use ssf_common::clock::Timestamp;
 use ssf_common::id::IssuerUrl;
@@ -28,7 +28,7 @@ pub type Members = BTreeMap<String, Vec<Simple>>;
 ///  "session": "idp-session-id", "device": {"format": "opaque", "id": "…"}, "tenant": "…",
 ///  "origin": 1795000000, "validated": 1795000000.25, "expires_at": "2026-11-22T10:00:00Z", "binding": "dpop"}
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
     /// The issuer of the assertion that started it.
@@ -37,21 +37,26 @@ pub struct Description {
     /// or a complex subject (its members as they are).
     pub subject: Value,
     /// The IdP's session: a simple subject, a list of them, or text, which is read as an opaque id.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<Value>,
     /// The device, written like `session`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<Value>,
     /// The tenant, written like `session`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Value>,
     /// When the assertion that started it was made; everything minted from it inherits this.
     #[serde(deserialize_with = "moment")]
     pub origin: Moment,
     /// When its newest assertion was made; `origin` if absent.
-    #[serde(default, deserialize_with = "optional_moment")]
+    #[serde(default, deserialize_with = "optional_moment", skip_serializing_if = "Option::is_none")]
     pub validated: Option<Moment>,
     /// From then on it must be revalidated.
-    #[serde(default, deserialize_with = "optional_moment")]
+    #[serde(default, deserialize_with = "optional_moment", skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Moment>,
-    /// What its tokens are bound to; `bearer` if absent.
+    /// In a check: by which proof the application *verified on this very request* that the sender has the key the token is
+    /// bound to; `bearer` if absent, or if nothing was verified. Nothing else is `dpop` or `mtls`: not the token's word
+    /// alone, nor how a session was registered. In a registration: what its tokens are bound to, for the record.
     #[serde(default)]
     pub binding: Binding,
 }

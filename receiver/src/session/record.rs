@@ -1,6 +1,9 @@
 //! A registered session, and what a second registration or a new assertion makes of it. Pure.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use ssf_common::clock::Timestamp;
 use ssf_common::moment::Moment;
 use ssf_common::text_id;
@@ -11,6 +14,22 @@ use crate::config::BindingClass;
 text_id! {
     /// A session as the application names it. Stored as given, so it must be opaque: never an address or a user name.
     Sid;
+}
+
+impl Sid {
+    /// What a name must be.
+    pub const RULE: &str = "must have 1 to 256 characters, none of them NUL";
+
+    /// Whether a session can have this name.
+    pub fn is_storable(&self) -> bool {
+        (1..=MAX_SID).contains(&self.0.chars().count()) && !self.0.contains('\0')
+    }
+
+    /// The name of the session that a secret of the client stands for, a cookie or an opaque token: SHA-256 in base64url.
+    /// So the secret itself is registered nowhere.
+    pub fn of_secret(secret: &str) -> Self {
+        Self(BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(secret)))
+    }
 }
 
 /// What the tokens of a session are bound to.
@@ -114,6 +133,8 @@ impl Session {
         Ok(Described { assertions, ..told })
     }
 }
+
+const MAX_SID: usize = 256;
 
 #[cfg(test)]
 mod tests {

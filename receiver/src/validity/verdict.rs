@@ -1,13 +1,13 @@
 //! The verdict on a session or token: a pure function of when it was asserted and of what the matching keys say.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use ssf_common::clock::Timestamp;
 
 use crate::cutoff::Standing;
 use crate::session::Assertions;
 
 /// Whether a session or token may be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It may be used.

@@ -1,7 +1,6 @@
 //! One connection, from its handshake to its end: HTTP/1.1 or HTTP/2, and never longer without a request than it may.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,16 +17,16 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::listen::{Encrypt, Peer};
 use super::server::ConnectionLimits;
 use crate::runtime::tls::Tls;
 
 /// What a connection needs besides its socket.
 pub(super) struct Connection {
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
     pub(super) limits: ConnectionLimits,
     pub(super) crowded: Arc<Notify>,
     pub(super) soft: CancellationToken,
@@ -36,16 +35,16 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Serves it to its end.
-    pub(super) async fn carry(self, stream: TcpStream, tls: Option<Tls>) {
+    pub(super) async fn carry<S: Encrypt>(self, stream: S, tls: Option<Tls>) {
         let Some(tls) = tls else { return self.serve(stream).await };
         let shaken = tokio::select! {
-            shaken = tokio::time::timeout(self.limits.handshake_timeout, tls.accept(stream)) => shaken,
+            shaken = tokio::time::timeout(self.limits.handshake_timeout, stream.encrypt(&tls)) => shaken,
             () = self.soft.cancelled() => return,
         };
         match shaken {
             Ok(Ok(stream)) => self.serve(stream).await,
-            Ok(Err(error)) => tracing::debug!(client.address = %self.peer.ip(), %error, "a TLS handshake failed"),
-            Err(_) => tracing::debug!(client.address = %self.peer.ip(), "a TLS handshake took too long"),
+            Ok(Err(error)) => tracing::debug!(client.address = %self.peer, %error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!(client.address = %self.peer, "a TLS handshake took too long"),
         }
     }
 
@@ -55,7 +54,9 @@ impl Connection {
         let service = service_fn(move |request: Request<Incoming>| {
             let entered = counted.enter();
             let mut request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
+            if let Peer::Tcp(address) = peer {
+                request.extensions_mut().insert(ConnectInfo(address));
+            }
             let answering = router.call(request);
             async move {
                 let answered: Result<Response, Infallible> = answering.await;
@@ -75,7 +76,7 @@ impl Connection {
             let dawdled = tokio::select! {
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
-                        tracing::debug!(client.address = %self.peer.ip(), %error, "a connection ended in disorder");
+                        tracing::debug!(client.address = %self.peer, %error, "a connection ended in disorder");
                     }
                     return;
                 }

@@ -1,17 +1,18 @@
 //! The accept loop: plain text or TLS, a bounded number of connections, and a stop in two steps.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
+use super::listen::{Listen, Peer};
+use super::unix::UnixDoor;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tls::Tls;
 
@@ -61,6 +62,15 @@ impl Server {
     /// Serves until the soft stop, then finishes the requests that are running; the hard stop ends the wait for them.
     /// Handlers find the peer's address in `ConnectInfo<SocketAddr>`.
     pub async fn serve(self, listener: TcpListener, router: Router, shutdown: &Shutdown) -> io::Result<()> {
+        self.run(listener, router, shutdown).await
+    }
+
+    /// The same on a unix socket, always in plain text; handlers find no `ConnectInfo`.
+    pub async fn serve_unix(self, door: UnixDoor, router: Router, shutdown: &Shutdown) -> io::Result<()> {
+        Self { tls: None, ..self }.run(door, router, shutdown).await
+    }
+
+    async fn run(self, listener: impl Listen, router: Router, shutdown: &Shutdown) -> io::Result<()> {
         let connections = TaskTracker::new();
         let door = Door {
             slots: Arc::new(Semaphore::new(self.limits.connections.clamp(1, Semaphore::MAX_PERMITS))),
@@ -68,10 +78,6 @@ impl Server {
             stop: shutdown.soft().clone(),
         };
         while let Some((stream, peer, slot)) = door.next(&listener).await {
-            // Without TCP_NODELAY a small response waits for the peer's delayed acknowledgement, up to 40 ms.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY was refused");
-            }
             let connection = Connection {
                 peer,
                 limits: self.limits,
@@ -109,7 +115,7 @@ struct Door {
 
 impl Door {
     /// The next connection, once there is room for one; `None` after the soft stop.
-    async fn next(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    async fn next<L: Listen>(&self, listener: &L) -> Option<(L::Stream, Peer, OwnedSemaphorePermit)> {
         let slot = self.slot().await?;
         loop {
             let accepted = tokio::select! {

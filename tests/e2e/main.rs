@@ -20,6 +20,7 @@ mod delivery;
 mod embedding;
 mod folder;
 mod fuzz;
+mod guard;
 mod house;
 mod inbox;
 mod intake;

@@ -5,6 +5,7 @@
 //! `{"error": code, "error_description": text}`; one that lies in the request names the member.
 
 pub mod admin;
+pub mod authz;
 mod check;
 mod error;
 mod extract;

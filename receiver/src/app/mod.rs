@@ -19,8 +19,9 @@ use sqlx::{Connection as _, PgPool};
 use ssf_common::runtime::http::{error_reply, with_hygiene};
 use ssf_common::runtime::{Env, Shutdown, Wake, Worker, postgres, worker};
 
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, authz};
 use crate::config::{Settings, SettingsError};
+use crate::guard::{Challenge, Gateway, Local};
 use crate::inbox::Inbox;
 use crate::proof::Terms;
 use crate::replica::{FollowChanges, FollowFeed, Plan, Replica, SignsOfLife};
@@ -73,11 +74,7 @@ impl Receiver {
 
     /// Everything it answers over HTTP.
     pub fn router(&self) -> Result<Router, OpenError> {
-        let validity = self.validity.clone();
-        let state = ApiState::new(self.pool.clone(), self.env.clone(), self.keyring.clone(), validity);
-        let state = state.on(Terms::from(&*self.settings));
-        let (api, admin) = (api::router(state.clone()), api::admin::router(state));
-        let admin = admin.merge(api::admin::upstreams::router(self.managed.clone()));
+        let (api, admin) = (self.api(), self.admin());
         let (token, admin_token) = (self.settings.api_token()?, self.settings.admin_token()?);
         let admin = match (admin_token, &token) {
             (Some(token), _) => admin.layer(middleware::from_fn_with_state(Arc::new(token), guard::bearer)),
@@ -89,13 +86,45 @@ impl Receiver {
             Some(token) => api.layer(middleware::from_fn_with_state(Arc::new(token), guard::bearer)),
         };
         let doors = self.roster.doors().clone().router();
-        let health = Router::new()
-            .route("/health/live", get(|| async { Json(json!({"status": "live"})) }))
-            .route("/health/ready", get(ready))
-            .with_state((self.pool.clone(), self.replica().clone()));
         // The doors have a limit of their own.
         let api = api.merge(admin).layer(DefaultBodyLimit::max(self.settings.server.max_body_bytes));
-        Ok(with_hygiene(api.merge(doors).merge(health), NO_LIMIT))
+        Ok(with_hygiene(api.merge(doors).merge(self.health()), NO_LIMIT))
+    }
+
+    /// What it answers on its unix socket, where the file's permissions are the credential.
+    pub fn socket_router(&self) -> Router {
+        let routes = if self.settings.server.socket_admin { self.api().merge(self.admin()) } else { self.api() };
+        with_hygiene(routes.merge(self.health()), self.settings.server.max_body_bytes)
+    }
+
+    /// Answers in the same process, for a [`GuardLayer`](crate::guard::GuardLayer).
+    pub fn local(&self) -> Local {
+        Local::new(self.validity.clone(), self.keyring.clone(), self.env.clone())
+    }
+
+    /// All of `/v1`.
+    fn api(&self) -> Router {
+        let settings = &self.settings.authz;
+        let door = authz::Door::new(Gateway::new(settings), self.local(), Challenge::of_settings(settings));
+        api::router(self.api_state()).merge(authz::router(door))
+    }
+
+    /// All of `/admin`.
+    fn admin(&self) -> Router {
+        api::admin::router(self.api_state()).merge(api::admin::upstreams::router(self.managed.clone()))
+    }
+
+    fn health(&self) -> Router {
+        Router::new()
+            .route("/health/live", get(|| async { Json(json!({"status": "live"})) }))
+            .route("/health/ready", get(ready))
+            .with_state((self.pool.clone(), self.replica().clone()))
+    }
+
+    fn api_state(&self) -> ApiState {
+        let validity = self.validity.clone();
+        let state = ApiState::new(self.pool.clone(), self.env.clone(), self.keyring.clone(), validity);
+        state.on(Terms::from(&*self.settings))
     }
 
     /// Runs the workers until the stop, also those of upstreams that come later.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use anyhow::bail;
-use ssf_common::runtime::http::{bind, serve as serve_http};
+use ssf_common::runtime::http::{Server, UnixDoor, bind, serve as serve_http};
 use ssf_common::runtime::{Env, Shutdown};
 use ssf_receiver::app::{Link, Receiver};
 use ssf_receiver::config::Settings;
@@ -20,17 +20,32 @@ pub(super) async fn serve(settings: Settings, env: Env) -> anyhow::Result<()> {
     shutdown.listen_for_signals()?;
     // First, because a taken port is the commonest fault and nothing has been touched yet.
     let listener = bind(&*settings.server.listen, "server.listen").await?;
+    let socket = open_socket(&settings)?;
     let database = Database::open(&settings, Role::Owner).await?;
-    let served = run(&settings, env, &database, listener, &shutdown).await;
+    let served = run(&settings, env, &database, Doors { listener, socket }, &shutdown).await;
     database.close().await;
     served
+}
+
+/// Where the service listens.
+struct Doors {
+    listener: tokio::net::TcpListener,
+    socket: Option<UnixDoor>,
+}
+
+fn open_socket(settings: &Settings) -> anyhow::Result<Option<UnixDoor>> {
+    let (path, mode) = (&settings.server.socket, settings.server.socket_mode()?);
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(UnixDoor::bind(path, mode, "server.socket")?))
 }
 
 async fn run(
     settings: &Arc<Settings>,
     env: Env,
     database: &Database,
-    listener: tokio::net::TcpListener,
+    doors: Doors,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     if !database.migrate(settings, shutdown).await? {
@@ -42,11 +57,20 @@ async fn run(
     let serving = shutdown.clone();
     // The push endpoints listen before any transmitter is told of them.
     shutdown.spawn("http", async move {
-        if let Err(error) = serve_http(listener, router, &serving).await {
+        if let Err(error) = serve_http(doors.listener, router, &serving).await {
             tracing::error!(%error, "HTTP serving ended");
             serving.begin();
         }
     });
+    if let Some(socket) = doors.socket {
+        let (router, serving) = (receiver.socket_router(), shutdown.clone());
+        shutdown.spawn("unix socket", async move {
+            if let Err(error) = Server::default().serve_unix(socket, router, &serving).await {
+                tracing::error!(%error, "serving the unix socket ended");
+                serving.begin();
+            }
+        });
+    }
     receiver.spawn_workers(shutdown);
     shutdown.wait().await;
     receiver.close().await;
@@ -60,6 +84,9 @@ async fn run(
 fn welcome(settings: &Settings, database: &Database, links: &BTreeMap<String, Link>) -> String {
     let local = settings.local_url();
     let mut text = format!("ssf-receiver is running\n\n  address    {local}\n  data       {}\n", database.location());
+    if !settings.server.socket.as_os_str().is_empty() {
+        let _ = writeln!(text, "  socket     {}", settings.server.socket.display());
+    }
     if let Some(url) = database.psql() {
         let _ = writeln!(text, "             look inside: psql '{url}'");
     }

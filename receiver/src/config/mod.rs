@@ -3,6 +3,7 @@
 //! [`Settings`] are those of the service, [`UpstreamSettings`] those of one transmitter. `main` loads them, `app` is
 //! built from them; no stage reads a setting by itself.
 
+mod authz;
 mod credential;
 mod enforcement_point;
 mod origin;
@@ -14,6 +15,7 @@ mod settings;
 mod tests;
 mod upstream;
 
+pub use authz::Authz;
 pub use credential::{AssertionAudience, ClientAuth, ClientKey, Credential};
 pub use enforcement_point::{API, BoundExceeded, EnforcementPoint, EnforcementPoints, Mechanism};
 pub(crate) use origin::is_on_loopback;

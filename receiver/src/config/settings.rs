@@ -11,6 +11,7 @@ use ssf_common::jwks::ImportError;
 use ssf_common::runtime::config::{ConfigError, Layers, Secret, SecretError, Span};
 use ssf_common::runtime::telemetry::LogSettings;
 
+use super::authz::Authz;
 use super::enforcement_point::{BoundExceeded, EnforcementPoint, EnforcementPoints};
 use super::origin::{check_origin, is_loopback_address};
 use super::replica::ReplicaSettings;
@@ -27,6 +28,7 @@ pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 pub struct Settings {
     pub server: Server,
     pub api: Api,
+    pub authz: Authz,
     pub admin: Admin,
     pub database: Database,
     pub data: Data,
@@ -57,7 +59,15 @@ macro_rules! sections {
 }
 
 sections! {
-    Server { listen: String, public_url: String, max_body_bytes: usize, grace: Span }
+    Server {
+        listen: String,
+        socket: PathBuf,
+        socket_mode: String,
+        socket_admin: bool,
+        public_url: String,
+        max_body_bytes: usize,
+        grace: Span,
+    }
     Api {
         #[serde(default, skip_serializing_if = "Option::is_none")] token: Option<Secret>,
         #[serde(default, skip_serializing_if = "Option::is_none")] token_file: Option<PathBuf>,
@@ -172,6 +182,8 @@ impl Settings {
                 "is required with database.url; make one with `openssl rand -base64 32`, keep it, and set privacy.subject_key or privacy.subject_key_file",
             );
         }
+        self.server.socket_mode()?;
+        self.authz.check()?;
         self.windows.check().map_err(|fault| SettingsError::Value { key: fault.key, remedy: fault.remedy })?;
         let levels: BTreeSet<Level> = self.upstreams.values().map(|upstream| upstream.level).collect();
         self.points().check(&self.windows, levels, |_, _| HOLD)?;
@@ -183,6 +195,16 @@ impl Settings {
         self.api_token()?;
         self.admin_token()?;
         Ok(())
+    }
+}
+
+impl Server {
+    /// The permissions of the unix socket.
+    pub fn socket_mode(&self) -> Result<u32, SettingsError> {
+        match u32::from_str_radix(&self.socket_mode, 8) {
+            Ok(mode) if mode <= 0o777 => Ok(mode),
+            _ => wrong("server.socket_mode", "must be permissions in octal, for example \"0660\""),
+        }
     }
 }
 

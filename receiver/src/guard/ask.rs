@@ -3,11 +3,14 @@
 use std::error::Error;
 use std::future::Future;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use ssf_common::clock::Timestamp;
 use ssf_common::runtime::Env;
+use ssf_common::runtime::telemetry::chain;
 
 use super::presented::{Presented, Who};
+use super::refusal::Refusal;
 use crate::config::BindingClass;
 use crate::session::{DescriptionError, Keyring, Sid};
 use crate::validity::{Answer, Question, Reason, State, Validity};
@@ -19,13 +22,15 @@ pub trait Ask: Send + Sync + 'static {
 }
 
 /// The answer. A route behind [`GuardLayer`](super::GuardLayer) finds it in the request's extensions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Checked {
     /// The session asked for; `None` if it was described.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sid: Option<Sid>,
     /// The state.
     pub state: State,
     /// Why, in the words of `POST /v1/check`; `None` when active.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Everything committed until then was taken into account, by the receiver's clock.
     pub as_of: Timestamp,
@@ -56,6 +61,21 @@ pub enum Unaskable {
     /// The service refused the question.
     #[error("the receiver's service refused the question with {0}")]
     Refused(http::StatusCode),
+}
+
+/// Asks, and says whether the request gets through. That there was no answer is logged here.
+pub async fn judge(ask: &impl Ask, presented: &Presented) -> Result<Checked, Refusal> {
+    let answer = ask.ask(presented).await;
+    match &answer {
+        Err(error @ AskError::Unanswered(_)) => {
+            tracing::warn!(error = %chain(error), "nobody is let through: there is no answer to the question of validity");
+        }
+        Err(error @ AskError::Unaskable(_)) => {
+            tracing::debug!(error = %chain(error), "a request presents what cannot be asked for");
+        }
+        Ok(_) => {}
+    }
+    Refusal::judged(presented, answer)
 }
 
 /// Asks in the same process.

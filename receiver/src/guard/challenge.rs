@@ -6,9 +6,11 @@ use std::time::Duration;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use ssf_common::jwks::Algorithm;
+use ssf_common::runtime::config::Span;
 use ssf_common::runtime::http::error_reply;
 
 use super::refusal::Refusal;
+use crate::config::Authz;
 
 /// What challenges say beside the error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,9 +45,18 @@ impl Challenge {
         Self { max_age: Some(age), ..self }
     }
 
+    /// As the settings say, which were checked.
+    pub fn of_settings(settings: &Authz) -> Self {
+        Self {
+            realm: Some(settings.realm.clone()).filter(|realm| !realm.is_empty()),
+            acr_values: settings.acr_values.clone(),
+            max_age: settings.max_age.map(Span::duration),
+        }
+    }
+
     /// The answer: 401 with its challenge, or 503.
     pub fn reply(&self, refusal: &Refusal) -> Response {
-        let Some((code, text)) = words(refusal) else {
+        let Some((code, text)) = refusal.words() else {
             let text = "whether the session is good cannot be said now; come again";
             let mut reply = error_reply(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", text);
             reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -53,11 +64,9 @@ impl Challenge {
         };
         let mut reply = error_reply(StatusCode::UNAUTHORIZED, code.unwrap_or("unauthenticated"), text);
         let headers = reply.headers_mut();
-        for challenge in self.challenges(refusal) {
-            // built from texts that were checked when they came in
-            if let Ok(challenge) = HeaderValue::from_str(&challenge) {
-                headers.append(header::WWW_AUTHENTICATE, challenge);
-            }
+        // built from texts that were checked when they came in
+        if let Some(challenge) = self.value(refusal).and_then(|value| HeaderValue::from_str(&value).ok()) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Refusal::Proof(_, Some(nonce)) = refusal
@@ -68,9 +77,9 @@ impl Challenge {
         reply
     }
 
-    /// The challenges, as values of `WWW-Authenticate`.
-    fn challenges(&self, refusal: &Refusal) -> Vec<String> {
-        let Some((code, text)) = words(refusal) else { return Vec::new() };
+    /// The value of `WWW-Authenticate`.
+    fn value(&self, refusal: &Refusal) -> Option<String> {
+        let (code, text) = refusal.words()?;
         let is_about_dpop = matches!(refusal, Refusal::Unproved | Refusal::Proof(..));
         let mut challenge = if is_about_dpop { "DPoP".to_owned() } else { "Bearer".to_owned() };
         let mut separator = ' ';
@@ -97,22 +106,8 @@ impl Challenge {
                 put("max_age", &age.as_secs().to_string());
             }
         }
-        vec![challenge]
+        Some(challenge)
     }
-}
-
-/// Code and sentence; `None` if it is not the client's to mend.
-fn words(refusal: &Refusal) -> Option<(Option<&'static str>, &'static str)> {
-    Some(match refusal {
-        Refusal::Nobody => (None, "a session or token is needed"),
-        Refusal::Invalid(_) => (Some("invalid_token"), "the session is over or unknown"),
-        Refusal::Revalidate(_) => {
-            (Some("insufficient_user_authentication"), "a newer assertion of the issuer is required")
-        }
-        Refusal::Unproved => (Some("invalid_token"), "the token is bound to a key that was not shown"),
-        Refusal::Proof(refusal, _) => (Some(refusal.code()), "the DPoP proof is not accepted"),
-        Refusal::Unanswered => return None,
-    })
 }
 
 const fn is_token_like(byte: u8) -> bool {
@@ -180,12 +175,12 @@ mod tests {
             as_of: Timestamp::EPOCH,
             class: BindingClass::Bearer,
         };
-        let said = challenge.challenges(&Refusal::Revalidate(checked)).concat();
+        let said = challenge.value(&Refusal::Revalidate(checked)).unwrap();
         assert_eq!(
             said,
             "Bearer realm=\"the shop\",error=\"insufficient_user_authentication\",error_description=\"a newer assertion of the issuer is required\",acr_values=\"urn:gold silver\",max_age=\"300\""
         );
-        assert_eq!(challenge.challenges(&Refusal::Nobody).concat(), "Bearer realm=\"the shop\"");
+        assert_eq!(challenge.value(&Refusal::Nobody).unwrap(), "Bearer realm=\"the shop\"");
         for wrong in ["a\"b", "a\\b", "ä", "a\u{7f}", "a\nb"] {
             assert_eq!(Challenge::default().realm(wrong), Err(Unquotable), "{wrong:?}");
             assert_eq!(Challenge::default().acr_values([wrong]), Err(Unquotable), "{wrong:?}");

@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, header};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::ask::Ask;
+use super::ask::{Ask, judge};
 use super::challenge::Challenge;
 use super::presented::Presented;
 use super::refusal::Refusal;
@@ -79,7 +79,7 @@ impl<A: Ask> Post<A> {
     /// Through, with the answer in the extensions, or not.
     async fn judge(&self, parts: &mut Parts) -> Result<(), Response> {
         let judged = match (self.identify)(parts) {
-            Ok(presented) => Refusal::judged(&presented, self.ask.ask(&presented).await),
+            Ok(presented) => judge(&self.ask, &presented).await,
             Err(refusal) => Err(refusal),
         };
         match judged {

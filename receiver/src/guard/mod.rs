@@ -14,14 +14,16 @@
 mod ask;
 mod challenge;
 pub mod dpop;
+mod gateway;
 mod layer;
 pub mod mtls;
 mod presented;
 mod refusal;
 mod remote;
 
-pub use ask::{Ask, AskError, Checked, Local};
+pub use ask::{Ask, AskError, Checked, Local, judge};
 pub use challenge::Challenge;
+pub use gateway::Gateway;
 pub use layer::{Guard, GuardLayer};
 pub use presented::{Confirmation, Presented, Shown, Who};
 pub use refusal::Refusal;

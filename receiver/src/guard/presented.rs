@@ -77,6 +77,15 @@ impl Presented {
         self
     }
 
+    /// The same, where somebody we trust verified the proof on this request: a gateway of ours.
+    pub(super) fn vouched(mut self, binding: Binding) -> Self {
+        self.binding = binding;
+        if let Who::Described(description) = &mut self.who {
+            description.binding = binding;
+        }
+        self
+    }
+
     /// Who it is.
     pub const fn who(&self) -> &Who {
         &self.who

@@ -48,6 +48,21 @@ impl Refusal {
         }
     }
 
+    /// The code for machines (RFC 6750 §3.1, RFC 9449 §7.1, RFC 9470 §3), none for who brought nothing, and a sentence.
+    /// `None` if it is not the client's to mend.
+    pub const fn words(&self) -> Option<(Option<&'static str>, &'static str)> {
+        Some(match self {
+            Self::Nobody => (None, "a session or token is needed"),
+            Self::Invalid(_) => (Some("invalid_token"), "the session is over or unknown"),
+            Self::Revalidate(_) => {
+                (Some("insufficient_user_authentication"), "a newer assertion of the issuer is required")
+            }
+            Self::Unproved => (Some("invalid_token"), "the token is bound to a key that was not shown"),
+            Self::Proof(refusal, _) => (Some(refusal.code()), "the DPoP proof is not accepted"),
+            Self::Unanswered => return None,
+        })
+    }
+
     /// The worse of two, where a request presents several sessions: nobody gets through by adding a good one.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {

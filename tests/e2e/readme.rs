@@ -1,10 +1,16 @@
 //! The Rust of the README, as it stands there: compiled, run, and compared with the text.
 
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use http::HeaderMap;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use ssf_common::event::Vocabulary;
 use ssf_common::runtime::Env;
 use ssf_harness::idp::{Idp, opaque};
+use ssf_receiver::guard::{GuardLayer, Presented, Refusal, Remote};
 use ssf_receiver::session::Sid;
 use ssf_receiver::validity::{Question, State, Validity};
 use ssf_transmitter::issuer::Issuer;
@@ -28,6 +34,33 @@ async fn may_continue(validity: &Validity, sid: &str) -> anyhow::Result<bool> {
     Ok(answer.verdict.state == State::Active)
 }
 // README: end
+
+// README: an application's routes
+fn guarded(routes: Router) -> anyhow::Result<Router> {
+    let receiver = Remote::unix("/run/ssf-receiver/api.sock".as_ref(), Duration::from_millis(200))?;
+    Ok(routes.layer(GuardLayer::new(receiver, |parts| {
+        let secret = cookie(&parts.headers, "session").ok_or(Refusal::Nobody)?;
+        Ok(Presented::session(Sid::of_secret(&secret)))
+    })))
+}
+// README: end
+
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let (found, value) = headers.get("cookie")?.to_str().ok()?.split_once('=')?;
+    (found == name).then(|| value.to_owned())
+}
+
+#[tokio::test]
+async fn an_application_lets_nobody_through_without_a_session_or_an_answer() {
+    let routes = guarded(Router::new().route("/", get(|| async { "inside" }))).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    assert_eq!(http.get(&url).send().await.unwrap().status(), 401);
+    let unanswered = http.get(&url).header("cookie", "session=secret").send().await.unwrap();
+    assert_eq!(unanswered.status(), 503, "nobody listens at that socket here");
+}
 
 #[tokio::test]
 async fn the_idps_own_change_and_its_decision_share_a_transaction() {
@@ -72,8 +105,8 @@ fn the_readme_shows_this_very_code() {
         .filter_map(|part| part.split("// README: end").next()?.split_once('\n'))
         .map(|(_, code)| code)
         .collect();
-    assert!(shown.len() >= 2, "the markers are there");
-    for code in shown.iter().take(2) {
+    assert!(shown.len() >= 3, "the markers are there");
+    for code in shown.iter().take(3) {
         assert!(readme.contains(code.trim()), "the README does not show:\n{code}");
     }
 }

@@ -28,6 +28,14 @@ pub fn example_idp() -> PathBuf {
     program("examples/idp")
 }
 
+/// The example of an application behind the guard of its receiver.
+///
+/// # Panics
+/// If it is missing and cannot be built.
+pub fn example_relying_party() -> PathBuf {
+    program("examples/relying_party")
+}
+
 /// A program of this workspace in the directory of the running one. Under cargo it is brought up to date once, so that
 /// nobody measures or tests yesterday's; otherwise it is built only if it is not there.
 fn program(name: &str) -> PathBuf {

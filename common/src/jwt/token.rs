@@ -136,6 +136,11 @@ impl Token {
         self.claims.get(claim)?.as_str()
     }
 
+    /// All claims.
+    pub const fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
     /// Any claim.
     pub fn claim(&self, claim: &str) -> Option<&Value> {
         self.claims.get(claim)

@@ -32,13 +32,11 @@ use super::refusal::Refusal;
 /// Ok(routes().layer(guard))
 /// # }
 /// ```
-pub struct GuardLayer<A>(Arc<Post<A>>);
-
-struct Post<A> {
-    ask: A,
-    identify: Box<Identify>,
-    challenge: Challenge,
-    for_browsers: Option<Box<ForBrowsers>>,
+pub struct GuardLayer<A> {
+    ask: Arc<A>,
+    identify: Arc<Identify>,
+    challenge: Arc<Challenge>,
+    for_browsers: Option<Arc<ForBrowsers>>,
 }
 
 /// Who a request comes from; an application's function. It may leave something in the request's extensions.
@@ -51,14 +49,13 @@ impl<A: Ask> GuardLayer<A> {
     /// instance, or [`Presented::described`] with the claims of a verified token. `identify` must believe nothing it has
     /// not verified.
     pub fn new(ask: A, identify: impl Fn(&mut Parts) -> Result<Presented, Refusal> + Send + Sync + 'static) -> Self {
-        let (identify, challenge) = (Box::new(identify), Challenge::default());
-        Self(Arc::new(Post { ask, identify, challenge, for_browsers: None }))
+        Self { ask: Arc::new(ask), identify: Arc::new(identify), challenge: Arc::default(), for_browsers: None }
     }
 
     /// With this in its challenges.
     #[must_use]
     pub fn with_challenge(self, challenge: Challenge) -> Self {
-        self.changed(|post| Post { challenge, ..post })
+        Self { challenge: Arc::new(challenge), ..self }
     }
 
     /// What people are answered whose browser asks for a page (`Accept: text/html`): a redirect to the IdP with
@@ -66,20 +63,13 @@ impl<A: Ask> GuardLayer<A> {
     /// It is called before anything of the application's session is touched.
     #[must_use]
     pub fn for_browsers(self, answer: impl Fn(&Parts, &Refusal) -> Option<Response> + Send + Sync + 'static) -> Self {
-        self.changed(|post| Post { for_browsers: Some(Box::new(answer)), ..post })
+        Self { for_browsers: Some(Arc::new(answer)), ..self }
     }
 
-    fn changed(self, change: impl FnOnce(Post<A>) -> Post<A>) -> Self {
-        let post = Arc::into_inner(self.0).expect("it is built before it is cloned: the builders take the only one");
-        Self(Arc::new(change(post)))
-    }
-}
-
-impl<A: Ask> Post<A> {
     /// Through, with the answer in the extensions, or not.
     async fn judge(&self, parts: &mut Parts) -> Result<(), Response> {
         let judged = match (self.identify)(parts) {
-            Ok(presented) => judge(&self.ask, &presented).await,
+            Ok(presented) => judge(&*self.ask, &presented).await,
             Err(refusal) => Err(refusal),
         };
         match judged {
@@ -98,14 +88,14 @@ impl<A: Ask> Post<A> {
 /// A service behind the layer.
 pub struct Guard<S, A> {
     inner: S,
-    post: Arc<Post<A>>,
+    guard: GuardLayer<A>,
 }
 
 impl<S, A> Layer<S> for GuardLayer<A> {
     type Service = Guard<S, A>;
 
     fn layer(&self, inner: S) -> Guard<S, A> {
-        Guard { inner, post: Arc::clone(&self.0) }
+        Guard { inner, guard: self.clone() }
     }
 }
 
@@ -128,10 +118,10 @@ where
         // the one that was polled is ready, its clone is not
         let fresh = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, fresh);
-        let post = Arc::clone(&self.post);
+        let guard = self.guard.clone();
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            match post.judge(&mut parts).await {
+            match guard.judge(&mut parts).await {
                 Ok(()) => inner.call(Request::from_parts(parts, body)).await,
                 Err(answer) => Ok(answer),
             }
@@ -148,13 +138,18 @@ fn wants_a_page(headers: &HeaderMap) -> bool {
 
 impl<A> Clone for GuardLayer<A> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self {
+            ask: Arc::clone(&self.ask),
+            identify: Arc::clone(&self.identify),
+            challenge: Arc::clone(&self.challenge),
+            for_browsers: self.for_browsers.clone(),
+        }
     }
 }
 
 impl<S: Clone, A> Clone for Guard<S, A> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), post: Arc::clone(&self.post) }
+        Self { inner: self.inner.clone(), guard: self.guard.clone() }
     }
 }
 

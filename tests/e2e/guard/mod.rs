@@ -1,7 +1,10 @@
 //! Stories about who is let through: gateways that ask `/v1/authz`, an application behind the tower layer, the unix
 //! socket, and sessions of OIDC, SAML and opaque tokens. The receiver is the whole one; events reach it as pushed SETs.
 
+mod assertions;
 mod authz;
+mod example;
+mod layer;
 mod nginx;
 mod socket;
 

@@ -43,8 +43,8 @@ impl UnixDoor {
         let failed = |remedy| move |source| UnixDoorError { key, path: path.to_owned(), remedy, source: Some(source) };
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !directory.exists() {
-            let made = DirBuilder::new().recursive(true).mode(0o755).create(directory);
-            made.map_err(failed("is in a directory that cannot be made; make it, writable for this service"))?;
+            let created = DirBuilder::new().recursive(true).mode(0o755).create(directory);
+            created.map_err(failed("is in a directory that cannot be made; make it, writable for this service"))?;
         }
         let directory = fs::metadata(directory).map_err(failed(UNREADABLE))?;
         let us = rustix::process::geteuid().as_raw();

@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn a_step_up_says_what_is_asked_for() {
         let challenge = Challenge::default().realm("the shop").unwrap().acr_values(["urn:gold", "silver"]).unwrap();
-        let challenge = challenge.max_age(Duration::from_secs(300));
+        let challenge = challenge.max_age(Duration::from_mins(5));
         let checked = Checked {
             sid: None,
             state: State::RevalidateRequired,

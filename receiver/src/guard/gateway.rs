@@ -4,7 +4,7 @@
 //! name of a good session beside a bad one gains nothing. Headers that describe a token are read only if they were
 //! switched on, because then the gateway sets or removes each of them.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
@@ -113,7 +113,7 @@ fn described(told: &[(Says, &str)]) -> Option<Presented> {
 
 /// The values of all cookies of this name (RFC 6265 §4.2.1): which of several the application looks at nobody knows.
 fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = Option<&'a str>> {
-    let lines = headers.get_all(header::COOKIE).into_iter().map(|line| line.as_bytes());
+    let lines = headers.get_all(header::COOKIE).into_iter().map(HeaderValue::as_bytes);
     lines.flat_map(|line| line.split(|byte| *byte == b';')).filter_map(move |pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
         let (found, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
@@ -137,8 +137,6 @@ const MOST: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
     use crate::config::BindingClass;
     use crate::guard::Who;

@@ -156,7 +156,7 @@ mod tests {
         let nobody = Remote::unix(Path::new("/nowhere/ssf.sock"), Duration::from_secs(5)).unwrap();
         let said = nobody.ask(&Presented::session("s".into())).await;
         assert!(matches!(said, Err(AskError::Unanswered(_))), "{said:?}");
-        let late = ResponseTemplate::new(200).set_delay(Duration::from_secs(60));
+        let late = ResponseTemplate::new(200).set_delay(Duration::from_mins(1));
         let server = MockServer::start().await;
         Mock::given(matchers::any()).respond_with(late).mount(&server).await;
         let remote = Remote::http(&server.uri(), None, Duration::from_millis(50)).unwrap();

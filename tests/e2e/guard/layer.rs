@@ -51,7 +51,7 @@ fn by_header(parts: &mut Parts) -> Result<Presented, Refusal> {
 }
 
 fn guarded<A: Ask>(ask: A) -> GuardLayer<A> {
-    let challenge = Challenge::default().max_age(Duration::from_secs(60));
+    let challenge = Challenge::default().max_age(Duration::from_mins(1));
     GuardLayer::new(ask, by_header).with_challenge(challenge).for_browsers(|_, refusal| match refusal {
         Refusal::Revalidate(_) => Some(Redirect::to("/login?prompt=login").into_response()),
         Refusal::Nobody => Some(Redirect::to("/login").into_response()),
@@ -138,8 +138,8 @@ fn with_proof(parts: &Parts, token: &Value, verifier: &Verifier, clock: &ManualC
     let confirmation = Confirmation::of(claims).map_err(|_| Refusal::Invalid(None))?;
     let target = Target::at("https://api.example", parts.uri.path()).ok_or(Refusal::Invalid(None))?;
     let proof = if parts.headers.contains_key("dpop") {
-        let verified = verifier.verify(&parts.headers, parts.method.as_str(), &target, Some("the token"), clock.now());
-        Some(verified.map_err(|refusal| Refusal::Proof(refusal, None))?)
+        let judged = verifier.verify(&parts.headers, parts.method.as_str(), &target, Some("the token"), clock.now());
+        Some(judged.map_err(|refusal| Refusal::Proof(refusal, None))?)
     } else {
         None
     };

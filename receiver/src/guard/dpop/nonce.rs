@@ -58,9 +58,9 @@ mod tests {
     #[test]
     fn a_nonce_is_good_for_its_time_and_with_its_key_only() {
         let now = Timestamp::from_unix_seconds(1_795_000_000);
-        let nonces = |key: u8| Nonces::new(vec![key; 32].into(), Duration::from_secs(60));
+        let nonces = |key: u8| Nonces::new(vec![key; 32].into(), Duration::from_mins(1));
         let nonce = nonces(1).fresh(now);
-        assert!(nonces(1).is_good(&nonce, now) && nonces(1).is_good(&nonce, now.plus(Duration::from_secs(60))));
+        assert!(nonces(1).is_good(&nonce, now) && nonces(1).is_good(&nonce, now.plus(Duration::from_mins(1))));
         assert!(!nonces(1).is_good(&nonce, now.plus(Duration::from_secs(61))));
         assert!(!nonces(1).is_good(&nonce, now.minus(Duration::from_secs(1))), "made in the future");
         assert!(!nonces(2).is_good(&nonce, now));

@@ -1,5 +1,7 @@
 //! [`Target`]: what a request is made to, as a DPoP proof names it.
 
+use std::fmt::Write as _;
+
 use url::{Position, Url};
 
 /// A URI without query and fragment, written in the one normal form (RFC 3986 §6.2.2 and §6.2.3): scheme and host in
@@ -38,7 +40,9 @@ fn normal(path: &str) -> String {
         written.push_str(before);
         match after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => written.push(char::from(byte)),
-            Some(byte) => written.push_str(&format!("%{byte:02X}")),
+            Some(byte) => {
+                let _ = write!(written, "%{byte:02X}");
+            }
             None => {
                 written.push('%');
                 rest = after;

@@ -41,7 +41,7 @@ impl Default for DpopPolicy {
     fn default() -> Self {
         Self {
             algorithms: Algorithm::ALL.to_vec(),
-            longest_age: Duration::from_secs(60),
+            longest_age: Duration::from_mins(1),
             ahead: Duration::from_secs(5),
             nonces: None,
             remembered: 100_000,

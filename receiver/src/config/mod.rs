@@ -4,6 +4,7 @@
 //! built from them; no stage reads a setting by itself.
 
 mod credential;
+mod effects;
 mod enforcement_point;
 mod origin;
 mod profile;
@@ -15,6 +16,7 @@ mod tests;
 mod upstream;
 
 pub use credential::{AssertionAudience, ClientAuth, ClientKey, Credential};
+pub use effects::{Callbacks, TargetSettings, Watch};
 pub use enforcement_point::{API, BoundExceeded, EnforcementPoint, EnforcementPoints, Mechanism};
 pub(crate) use origin::is_on_loopback;
 pub use profile::Profile;

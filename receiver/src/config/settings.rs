@@ -11,6 +11,7 @@ use ssf_common::jwks::ImportError;
 use ssf_common::runtime::config::{ConfigError, Layers, Secret, SecretError, Span};
 use ssf_common::runtime::telemetry::LogSettings;
 
+use super::effects::{Callbacks, TargetSettings, Watch};
 use super::enforcement_point::{BoundExceeded, EnforcementPoint, EnforcementPoints};
 use super::origin::{check_origin, is_loopback_address};
 use super::replica::ReplicaSettings;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub inbox: InboxSettings,
     pub requests: Requests,
     pub poll: Poll,
+    pub callbacks: Callbacks,
+    pub watch: Watch,
     pub windows: Windows,
     pub proof: Proof,
     pub replica: ReplicaSettings,
@@ -44,6 +47,9 @@ pub struct Settings {
     /// The transmitters to listen to, by our names for them.
     #[serde(default)]
     pub upstreams: BTreeMap<String, UpstreamSettings>,
+    /// Where the application is called, by our names for it.
+    #[serde(default)]
+    pub effects: BTreeMap<String, TargetSettings>,
 }
 
 macro_rules! sections {
@@ -172,6 +178,7 @@ impl Settings {
                 "is required with database.url; make one with `openssl rand -base64 32`, keep it, and set privacy.subject_key or privacy.subject_key_file",
             );
         }
+        self.check_effects()?;
         self.windows.check().map_err(|fault| SettingsError::Value { key: fault.key, remedy: fault.remedy })?;
         let levels: BTreeSet<Level> = self.upstreams.values().map(|upstream| upstream.level).collect();
         self.points().check(&self.windows, levels, |_, _| HOLD)?;

@@ -1,11 +1,12 @@
 //! A Shared Signals receiver: listens to transmitters, keeps cut-offs, and answers whether a session is still good.
 //!
 //! The road, data flowing right and imports pointing left:
-//! [`config`] < [`audit`] < [`upstream`] < [`timeline`] < [`session`] < [`cutoff`] < [`replica`] < [`inbox`] < [`doors`] <
-//! [`interop`] < [`validity`] < [`proof`] < [`guard`] < [`api`] < [`app`] < `main`. A SET comes in at [`doors`], is verified,
-//! enters the [`inbox`] and leaves as a cut-off, committed and in memory ([`replica`]) before it is acknowledged; a question
-//! enters at [`api`], or at the [`guard`] in front of the application's own routes, and leaves as a verdict of [`validity`],
-//! from memory. Beside the road, [`interop`] drives a stream by hand, without a database.
+//! [`signature`] < [`config`] < [`audit`] < [`upstream`] < [`timeline`] < [`session`] < [`cutoff`] < [`replica`] < [`inbox`] <
+//! [`doors`] < [`interop`] < [`validity`] < [`proof`] < [`effects`] < [`guard`] < [`api`] < [`app`] < `main`. A SET comes in at
+//! [`doors`], is verified, enters the [`inbox`] and leaves as a cut-off, committed and in memory ([`replica`]) before it is
+//! acknowledged; a question enters at [`api`], or at the [`guard`] in front of the application's own routes, and leaves as a
+//! verdict of [`validity`], from memory; who does not ask is told by one of the [`effects`]. Beside the road, [`interop`]
+//! drives a stream by hand, without a database.
 
 pub mod api;
 pub mod app;
@@ -13,12 +14,14 @@ pub mod audit;
 pub mod config;
 pub mod cutoff;
 pub mod doors;
+pub mod effects;
 pub mod guard;
 pub mod inbox;
 pub mod interop;
 pub mod proof;
 pub mod replica;
 pub mod session;
+pub mod signature;
 pub mod timeline;
 pub mod upstream;
 pub mod validity;

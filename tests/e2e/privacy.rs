@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use ssf_common::jwks::{Algorithm, SigningKey};
 use ssf_common::random::{Random, SystemRandom};
+use ssf_common::runtime::{Wake, Worker as _};
 use ssf_common::set::Refusal;
 use ssf_harness::processes::{Process, free_port};
 use ssf_harness::{TestCluster, binaries};
 use ssf_receiver::SCHEMA;
+use ssf_receiver::effects::Spread;
 use ssf_receiver::inbox::Refused;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -64,6 +66,10 @@ async fn an_address_planted_everywhere_is_nowhere_in_the_database() {
     rp.tell("account-disabled", &everywhere, &json!({"reason": "canary@example.com"})).await;
     rp.tell("identifier-changed", &canary(), &json!({"new-value": "canary@example.com"})).await;
     rp.tell("https://example.com/other", &canary(), &json!({"mail": "canary@example.com"})).await;
+    let spread = Spread::new(rp.pool.clone(), rp.env.clone(), Wake::new());
+    while spread.tick().await.unwrap() > 0 {}
+    let told: i64 = sqlx::query_scalar("select count(*) from effect").fetch_one(&rp.pool).await.unwrap();
+    assert_eq!(told, 1, "the session was told of");
     let raw = b"e30.eyJqdGkiOiJjYW5hcnlAZXhhbXBsZS5jb20ifQ.c2ln";
     rp.inbox.refuse(&Refused::new(&rp.context(), &Refusal::BadSignature, raw)).await.unwrap();
     let stored = everything_stored(&rp.pool).await;
@@ -97,6 +103,9 @@ async fn a_running_receiver_logs_and_keeps_neither_subjects_nor_credentials() {
     assert_eq!(house.push(&authorization, forged).await, 400);
     assert_eq!(house.push("Bearer hush-wrong", house.signed(&good)).await, 400);
 
+    let called = house.callback().await;
+    assert!(called.contains("\"sid\":\"s-1\"") && called.contains("\"change\":\"revoked\""), "{called}");
+    assert!(!is_in(&called, "canary"), "the application is told: {called}");
     let checked = house.call(Verb::GET, "/v1/sessions/s-1", Value::Null).await;
     assert_eq!(checked["state"], "revoked", "all of it went through the whole receiver: {checked}");
     house.process.stop().await.unwrap();
@@ -106,7 +115,8 @@ async fn a_running_receiver_logs_and_keeps_neither_subjects_nor_credentials() {
     let stored = everything_stored(&house.pool).await;
     assert!(tables_in(&stored) >= 6, "too few tables were written to");
     let bearer = authorization.trim_start_matches("Bearer ");
-    for secret in ["canary", "hush-", bearer, &house.subject_key] {
+    let signing = WEBHOOK_SECRET.trim_start_matches("whsec_");
+    for secret in ["canary", "hush-", bearer, &house.subject_key, signing] {
         for line in log.lines() {
             assert!(!is_in(line, secret), "the log says: {line}");
         }
@@ -120,12 +130,16 @@ async fn a_running_receiver_logs_and_keeps_neither_subjects_nor_credentials() {
 struct House {
     process: Process,
     transmitter: MockServer,
+    application: MockServer,
     key: SigningKey,
     pool: PgPool,
     subject_key: String,
     http: Client,
     desk: Desk,
 }
+
+/// Signs callbacks.
+const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A directory that goes with the story.
 struct Desk(PathBuf);
@@ -143,6 +157,8 @@ impl House {
         std::fs::create_dir(&desk.0).unwrap();
         let (transmitter, key) = (MockServer::start().await, SigningKey::generate(Algorithm::Rs256).unwrap());
         publish(&transmitter, &key).await;
+        let application = MockServer::start().await;
+        Mock::given(method("POST")).respond_with(ResponseTemplate::new(204)).mount(&application).await;
         let issuer = transmitter.uri();
         let base = format!("http://127.0.0.1:{}", free_port().unwrap());
         let stream = json!({
@@ -163,7 +179,9 @@ impl House {
             "[server]\nlisten = \"{listen}\"\npublic_url = \"{base}\"\n[api]\ntoken = \"hush-api-token\"\n\
              [database]\nurl = \"{url}\"\n[privacy]\nsubject_key = \"{subject_key}\"\n[log]\nfilter = \"debug\"\n\
              [upstreams.idp]\nissuer = \"{issuer}\"\ndelivery = \"push\"\nclient_id = \"rp\"\n\
-             client_secret = \"hush-client-secret\"\ntoken_url = \"{issuer}/oauth2/token\"\n",
+             client_secret = \"hush-client-secret\"\ntoken_url = \"{issuer}/oauth2/token\"\n\
+             [effects.app]\nurl = \"{application}/hush-path\"\nsecret = \"{WEBHOOK_SECRET}\"\n",
+            application = application.uri(),
             listen = base.trim_start_matches("http://"),
             url = database.url,
         );
@@ -172,7 +190,7 @@ impl House {
         process.start().unwrap();
         process.ready(&http).await.unwrap();
         let pool = ssf_common::runtime::postgres::connect(database.options.clone(), SCHEMA, 2, "e2e").await.unwrap();
-        Self { process, transmitter, key, pool, subject_key, http, desk }
+        Self { process, transmitter, application, key, pool, subject_key, http, desk }
     }
 
     /// What the receiver registered to be pushed with, as soon as the stream is there and a verification was asked for.
@@ -187,6 +205,18 @@ impl House {
                 return asked["delivery"]["authorization_header"].as_str().unwrap().to_owned();
             }
             assert!(begin.elapsed() < Duration::from_secs(30), "no stream: {}", self.process.last_words());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What the application was called back with, headers and body.
+    async fn callback(&self) -> String {
+        let begin = Instant::now();
+        loop {
+            if let Some(called) = self.application.received_requests().await.unwrap().first() {
+                return format!("{:?} {}", called.headers, String::from_utf8_lossy(&called.body));
+            }
+            assert!(begin.elapsed() < Duration::from_secs(30), "no callback: {}", self.process.last_words());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

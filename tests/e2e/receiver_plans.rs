@@ -8,8 +8,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use ssf_common::runtime::Worker as _;
+use ssf_common::runtime::config::Layers;
 use ssf_harness::{ScratchDatabase, TestCluster};
+use ssf_receiver::config::{DEFAULTS, Settings};
+use ssf_receiver::effects::{Effects, Wanted};
 use ssf_receiver::inbox::Receipt;
+use tokio_util::sync::CancellationToken;
+use wiremock::matchers::method;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::rp::{ISSUER, Rp, START, prepared};
 
@@ -37,6 +43,16 @@ async fn fill(database: &ScratchDatabase) {
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
+    // as if all that had been gone through, and as much had been told as nobody took
+    let told = "delete from effect_source;
+         insert into effect_target (name, changes) values ('app', '{}'), ('dead', '{}');
+         insert into effect (position, id, sid, issuer, change, reason, event_type, decided_at, received_at, made_at, feed_seq)
+         select n, gen_random_uuid(), 'old-' || n, 'https://idp.example', 'revoked', 'blocked', 'account-disabled', t.now, t.now, t.now, 1
+         from generate_series(1, 2000) n, (select to_timestamp(1795000000) as now) t;
+         insert into effect_told select sid, 'revoked', made_at, made_at from effect;
+         insert into callback (target, position, sid, due_at, born_at) select 'dead', position, sid, made_at, made_at from effect;
+         update effect_feed set position = 2000;";
+    sqlx::raw_sql(told).execute(&rp.pool).await.unwrap();
     rp.pool.close().await;
 }
 
@@ -70,11 +86,34 @@ async fn a_day(rp: &Rp) {
     let described = json!({"issuer": ISSUER, "subject": user(FULL + 7), "origin": START - 1_000});
     assert_eq!(rp.call(Method::POST, "/v1/check", Some(&described)).await.1["state"], "revoked");
     assert_eq!(rp.call(Method::DELETE, "/v1/sessions/sid-4", None).await.0, 204);
+    tell_the_application(rp).await;
     sqlx::query("delete from cutoff where feed_seq = 1").execute(&rp.pool).await.unwrap();
     for _ in 0..20 {
         rp.look().await;
         rp.clock.advance(std::time::Duration::from_mins(1));
         rp.replica.give_sign().await.unwrap();
+    }
+}
+
+/// Three cut-offs moved, and two sessions with them: their application is called back and watched by somebody else.
+async fn tell_the_application(rp: &Rp) {
+    let application = MockServer::start().await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(204)).mount(&application).await;
+    let url = format!("{}/ssf", application.uri());
+    let overrides =
+        [("effects.app.url", url.as_str()), ("effects.app.secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")];
+    let overrides = overrides.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let layers = Layers { environment: Vec::new(), overrides, ..Layers::new("receiver", DEFAULTS) };
+    let settings = Settings::load(&layers).unwrap();
+    let effects = Effects::open(&settings, rp.env.clone(), rp.pool.clone(), CancellationToken::new()).await.unwrap();
+    let mut heard = effects.watching().watch(None, Wanted::default()).await.unwrap();
+    effects.spread().tick().await.unwrap();
+    effects.targets()[0].tick().await.unwrap();
+    effects.targets()[0].idle().await;
+    effects.upkeep().tick().await.unwrap();
+    assert_eq!(application.received_requests().await.unwrap().len(), 2, "one session was proved again meanwhile");
+    for _ in 0..3 {
+        assert!(heard.recv().await.is_some(), "the place it begins, and two sessions");
     }
 }
 

@@ -45,12 +45,12 @@ pub(crate) struct Rp {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) upstream: UpstreamId,
     pub(crate) validity: Validity,
-    env: Env,
+    pub(crate) env: Env,
     key: SigningKey,
     published: VerifyingKeys,
     born: AtomicU32,
-    base: String,
-    http: Client,
+    pub(crate) base: String,
+    pub(crate) http: Client,
 }
 
 impl Rp {
@@ -86,7 +86,7 @@ impl Rp {
         let replica = Replica::open(pool.clone(), env.clone(), plan).await.unwrap();
         let validity = Validity::new(replica.clone(), env.clone());
         let state = ApiState::new(pool.clone(), env.clone(), keyring.clone(), validity.clone()).on(terms);
-        let router = api::router(state);
+        let router = api::router(state.clone()).merge(api::admin::router(state));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

@@ -12,7 +12,9 @@ mod extract;
 mod latency;
 mod point;
 mod router;
+mod session_state;
 mod sessions;
+mod watch;
 mod windows;
 
 pub use error::ApiError;

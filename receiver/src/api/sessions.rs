@@ -2,13 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use serde::Deserialize;
 use ssf_common::moment::Moment;
 
 use super::check::Reply;
 use super::extract::Body;
-use super::point::asked_by;
 use super::{ApiError, ApiState};
 use crate::session::describe::{moment, not_in_the_future, optional_moment};
 use crate::session::{Description, Registered, Sid, register as registry};
@@ -30,19 +29,15 @@ pub(super) async fn register(
         Registered::Again => StatusCode::OK,
     };
     api.validity.replica().session_changed(&sid);
+    api.waits.ring();
     Ok((status, Json(state_of(&api.validity, sid).await?)))
-}
-
-/// `GET /v1/sessions/{sid}`: its state; 200 with the state `unknown` if there is no such session.
-pub(super) async fn show(State(api): State<ApiState>, headers: HeaderMap, sid: Sid) -> Result<Json<Reply>, ApiError> {
-    let validity = asked_by(&api, &headers, None)?;
-    Ok(Json(state_of(&validity, sid).await?))
 }
 
 /// `DELETE /v1/sessions/{sid}`: the application ended it itself; 204 whether it was known or not.
 pub(super) async fn end(State(api): State<ApiState>, sid: Sid) -> Result<StatusCode, ApiError> {
     registry::end(&api.pool, &sid, api.env.now()).await?;
     api.validity.replica().session_changed(&sid);
+    api.waits.ring();
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -71,6 +66,7 @@ pub(super) async fn revalidated(
         return Err(ApiError::NotFound("sid: no such session is registered"));
     }
     api.validity.replica().session_changed(&sid);
+    api.waits.ring();
     Ok(Json(state_of(&api.validity, sid).await?))
 }
 

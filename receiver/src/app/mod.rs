@@ -18,9 +18,11 @@ use serde_json::json;
 use sqlx::{Connection as _, PgPool};
 use ssf_common::runtime::http::{error_reply, with_hygiene};
 use ssf_common::runtime::{Env, Shutdown, Wake, Worker, postgres, worker};
+use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiState, authz};
 use crate::config::{Settings, SettingsError};
+use crate::effects::{Effects, EffectsError};
 use crate::guard::{Challenge, Gateway, Local};
 use crate::inbox::Inbox;
 use crate::proof::Terms;
@@ -29,7 +31,7 @@ use crate::session::Keyring;
 use crate::upstream::Managed;
 use crate::upstream::link::SetUpError;
 use crate::upstream::managed::Sealing;
-use crate::validity::{DenialLog, Validity};
+use crate::validity::{DenialLog, Validity, Waits};
 
 /// A receiver on one database. Nothing runs until [`spawn_workers`](Self::spawn_workers).
 #[derive(Debug)]
@@ -42,6 +44,10 @@ pub struct Receiver {
     managed: Managed,
     roster: Arc<Roster>,
     validity: Validity,
+    effects: Effects,
+    waits: Waits,
+    /// Ends every wait for news.
+    stop: CancellationToken,
 }
 
 /// A receiver cannot be put together.
@@ -53,6 +59,9 @@ pub enum OpenError {
     /// An upstream.
     #[error(transparent)]
     Upstream(#[from] SetUpError),
+    /// Effects.
+    #[error(transparent)]
+    Effects(#[from] EffectsError),
     /// The database did not do it.
     #[error("the database did not answer")]
     Store(#[from] sqlx::Error),
@@ -68,8 +77,13 @@ impl Receiver {
         let inbox = Inbox::new(pool.clone(), env.clone(), keyring.clone(), replica.clone());
         let managed = Managed::new(pool.clone(), env.clone(), Arc::clone(&settings), Sealing::new(&root));
         let roster = Roster::open(&settings, &env, &pool, &inbox, &managed).await?;
+        let stop = CancellationToken::new();
+        let effects = Effects::open(&settings, env.clone(), pool.clone(), stop.clone()).await?;
+        // Of its own: what is looked at for those who wait was told to nobody yet.
+        let asked = Validity::new(replica.clone(), env.clone());
+        let waits = Waits::new(asked, settings.watch.max_waiting, effects.bells().waited.clone(), stop.clone());
         let (roster, validity) = (Arc::new(roster), Validity::new(replica, env.clone()));
-        Ok(Self { settings, env, pool, keyring, inbox, managed, roster, validity })
+        Ok(Self { settings, env, pool, keyring, inbox, managed, roster, validity, effects, waits, stop })
     }
 
     /// Everything it answers over HTTP.
@@ -124,26 +138,35 @@ impl Receiver {
     fn api_state(&self) -> ApiState {
         let validity = self.validity.clone();
         let state = ApiState::new(self.pool.clone(), self.env.clone(), self.keyring.clone(), validity);
-        state.on(Terms::from(&*self.settings))
+        let longest_wait = self.settings.watch.longest_wait.duration();
+        let state = state.on(Terms::from(&*self.settings));
+        state.with_news(self.waits.clone(), longest_wait, self.effects.watching().clone())
     }
 
     /// Runs the workers until the stop, also those of upstreams that come later.
     pub fn spawn_workers(&self, shutdown: &Shutdown) {
         let (roster, random) = (Arc::clone(&self.roster), || Arc::clone(&self.env.random));
         let soft = shutdown.soft().clone();
-        shutdown.spawn("poll stopper", async move {
+        let stop = self.stop.clone();
+        shutdown.spawn("stopper of those who wait", async move {
             soft.cancelled().await;
             roster.stop_polls();
+            stop.cancel();
         });
         let bell = self.roster.bell().clone();
-        let bells =
-            vec![("ssf_upstream".to_owned(), bell.clone()), ("ssf_cutoff".to_owned(), self.replica().bell().clone())];
+        let mut bells = self.effects.bells().by_channel();
+        bells.push(("ssf_upstream".to_owned(), bell.clone()));
+        bells.push(("ssf_cutoff".to_owned(), self.replica().bell().clone()));
         shutdown.spawn("listener", postgres::listen(self.pool.clone(), bells, shutdown.clone(), random()));
         let applied = worker::run(self.inbox.applied_log(), Wake::new(), WRITE_APPLIED, shutdown.clone(), random());
         shutdown.spawn(crate::inbox::AppliedLog::NAME, applied);
         let denials = worker::run(Arc::new(self.denial_log()), Wake::new(), WRITE_DENIALS, shutdown.clone(), random());
         shutdown.spawn(DenialLog::NAME, denials);
         self.spawn_followers(shutdown);
+        let (waits, waited) = (Arc::new(self.waits.clone()), self.effects.bells().waited.clone());
+        let waits = worker::run(waits, waited, ASK_FOR_WAITING, shutdown.clone(), random());
+        shutdown.spawn(Waits::NAME, waits);
+        self.effects.spawn_workers(shutdown);
         self.roster.spawn(shutdown);
         let roster = worker::run(Arc::clone(&self.roster), bell, LOOK_AFTER, shutdown.clone(), random());
         shutdown.spawn(Roster::NAME, roster);
@@ -166,6 +189,7 @@ impl Receiver {
     /// after the upstreams.
     pub async fn close(&self) {
         self.inbox.close().await;
+        self.effects.idle().await;
         if let Err(error) = self.inbox.applied_log().tick().await {
             tracing::warn!(%error, "the times of the last commits could not be written down");
         }
@@ -210,6 +234,11 @@ impl Receiver {
     /// What answers questions.
     pub const fn validity(&self) -> &Validity {
         &self.validity
+    }
+
+    /// What tells the application.
+    pub const fn effects(&self) -> &Effects {
+        &self.effects
     }
 
     /// Writes down what was allowed and then denied.
@@ -257,4 +286,6 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// A process that is killed forgets at most so much of what it told of itself.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 const WRITE_APPLIED: Duration = Duration::from_millis(50);
+/// Who waits for a session's own end hears of it that late at most.
+const ASK_FOR_WAITING: Duration = Duration::from_millis(500);
 const WRITE_DENIALS: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use super::interop::{EXIT_CODES, Interop, Poll, Stream, Subject, Tail, Verify, n
 use super::managed_stream::ManagedStream;
 use super::print::print;
 use super::upstream::Upstream;
-use super::{ask, database, report, serve};
+use super::{ask, database, effect, report, serve};
 
 /// Receives Shared Signals and answers whether a session is still good.
 ///
@@ -51,6 +51,9 @@ enum Command {
     /// Make one call about the stream that the service keeps for an upstream, as its database says
     #[command(subcommand)]
     ManagedStream(ManagedStream),
+    /// What the application was to be told of its sessions, and sending it again
+    #[command(subcommand)]
+    Effect(effect::Effect),
     /// Ask the running service whether a session is still good
     Check(ask::Check),
     /// Ask the running service how long events took from the decision to their effect here
@@ -90,6 +93,7 @@ impl CommandLine {
             Command::Config => print(&effective(&settings)?)?,
             Command::Upstream(upstream) => upstream.run(settings, env).await?,
             Command::ManagedStream(stream) => stream.run(settings, env).await?,
+            Command::Effect(effect) => effect.run(settings, env).await?,
             Command::Check(check) => check.run(&settings).await?,
             Command::Latency(latency) => latency.run(&settings, &env).await?,
             Command::Report(report) => report.run(&settings, &env).await?,

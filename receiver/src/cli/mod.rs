@@ -4,6 +4,7 @@
 mod ask;
 mod command_line;
 mod database;
+mod effect;
 mod interop;
 mod managed_stream;
 mod print;

@@ -5,6 +5,7 @@
 
 mod authz;
 mod credential;
+mod effects;
 mod enforcement_point;
 mod origin;
 mod profile;
@@ -17,6 +18,7 @@ mod upstream;
 
 pub use authz::Authz;
 pub use credential::{AssertionAudience, ClientAuth, ClientKey, Credential};
+pub use effects::{Callbacks, TargetSettings, Watch};
 pub use enforcement_point::{API, BoundExceeded, EnforcementPoint, EnforcementPoints, Mechanism};
 pub(crate) use origin::is_on_loopback;
 pub use profile::Profile;

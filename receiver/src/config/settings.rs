@@ -12,6 +12,7 @@ use ssf_common::runtime::config::{ConfigError, Layers, Secret, SecretError, Span
 use ssf_common::runtime::telemetry::LogSettings;
 
 use super::authz::Authz;
+use super::effects::{Callbacks, TargetSettings, Watch};
 use super::enforcement_point::{BoundExceeded, EnforcementPoint, EnforcementPoints};
 use super::origin::{check_origin, is_loopback_address};
 use super::replica::ReplicaSettings;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub inbox: InboxSettings,
     pub requests: Requests,
     pub poll: Poll,
+    pub callbacks: Callbacks,
+    pub watch: Watch,
     pub windows: Windows,
     pub proof: Proof,
     pub replica: ReplicaSettings,
@@ -46,6 +49,9 @@ pub struct Settings {
     /// The transmitters to listen to, by our names for them.
     #[serde(default)]
     pub upstreams: BTreeMap<String, UpstreamSettings>,
+    /// Where the application is called, by our names for it.
+    #[serde(default)]
+    pub effects: BTreeMap<String, TargetSettings>,
 }
 
 macro_rules! sections {
@@ -184,6 +190,7 @@ impl Settings {
         }
         self.server.socket_mode()?;
         self.authz.check()?;
+        self.check_effects()?;
         self.windows.check().map_err(|fault| SettingsError::Value { key: fault.key, remedy: fault.remedy })?;
         let levels: BTreeSet<Level> = self.upstreams.values().map(|upstream| upstream.level).collect();
         self.points().check(&self.windows, levels, |_, _| HOLD)?;

@@ -242,3 +242,38 @@ fn windows_that_are_no_promise_are_refused() {
         assert!(refused.starts_with(named), "{key}={value}: {refused}");
     }
 }
+
+const APP: [(&str, &str); 2] = [
+    ("effects.app.url", "http://127.0.0.1:3000/ssf"),
+    ("effects.app.secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+];
+
+#[test]
+fn a_target_is_on_loopback_public_or_opened_and_has_a_secret_that_signs() {
+    let with = |overrides: &[(&str, &str)]| load(&[&APP, overrides].concat());
+    assert_eq!(with(&[]).unwrap().effects["app"].secrets("app").unwrap().len(), 1);
+    for url in ["https://app.example/hook", "http://[::1]:3000/", "http://localhost:3000/", "https://127.0.0.1/x?y=z"] {
+        assert!(with(&[("effects.app.url", url)]).is_ok(), "{url}");
+    }
+    assert!(with(&[("effects.app.url", "https://10.0.0.7/"), ("callbacks.allow", "[\"10.0.0.0/8\"]")]).is_ok());
+    for (key, value, remedy) in [
+        ("effects.app.url", "app", "effects.app.url is not a URL"),
+        ("effects.app.url", "http://app.example/", "effects.app.url must be https"),
+        ("effects.app.url", "https://10.0.0.7/", "callbacks.allow"),
+        ("effects.app.url", "https://user@app.example/", "effects.app.url must be https"),
+        ("effects.app.secret", "short", "effects.app.secret must be whsec_"),
+        ("effects.app.old_secret", "whsec_c2hvcnQ=", "effects.app.old_secret must be whsec_"),
+        ("effects.app.changes", "[\"gone\"]", "effects.app.changes"),
+        ("effects.App.url", "https://app.example", "effects.App"),
+        ("callbacks.lease", "5s", "callbacks.lease"),
+        ("callbacks.keep", "24h", "callbacks.keep"),
+        ("callbacks.window", "0", "callbacks.window"),
+        ("watch.heartbeat", "0s", "watch.heartbeat"),
+    ] {
+        let said = with(&[(key, value)]).unwrap_err();
+        assert!(said.contains(remedy), "{key} = {value}: {said}");
+    }
+    let unreadable = with(&[("effects.app.url", "https://10.0.0.7/"), ("callbacks.allow", "[\"?\"]")]).unwrap_err();
+    assert!(unreadable.contains("callbacks.allow holds something"), "{unreadable}");
+    assert!(load(&[APP[0]]).unwrap_err().contains("effects.app.secret is required"));
+}

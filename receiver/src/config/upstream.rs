@@ -236,7 +236,7 @@ fn default_timeline_claim() -> String {
 }
 
 /// As the database and the path of the push endpoint want it.
-fn is_path_name(name: &str) -> bool {
+pub(super) fn is_path_name(name: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     name.len() <= 63
         && name.bytes().next().is_some_and(is_plain)

@@ -113,6 +113,7 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
                   or excluded.revalidate_before > coalesce(cutoff.revalidate_before, '-infinity')
                   or excluded.blocked_at > coalesce(cutoff.blocked_at, '-infinity')
                   or excluded.unblocked_at > coalesce(cutoff.unblocked_at, '-infinity')
+               returning cutoff.issuer_id, cutoff.key, cutoff.feed_seq
            ), enforced as (
                -- for reports: a row per SET and key, whatever other SETs of this batch say about the key
                insert into enforcement (
@@ -128,6 +129,16 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
                cross join numbered
                -- letting somebody in again cuts nothing off
                where coalesce(m.revoked_before, m.revalidate_before) is not null
+           ), noted as (
+               -- which sessions a cut-off reaches may be a long list: it is gone through later, from these rows
+               insert into effect_source (
+                   issuer_id, key, cut, upstream_id, jti, txn, event_type, decided_at, received_at, feed_seq, noted_at
+               )
+               select cut.issuer_id, cut.key, fresh.effect, fresh.upstream_id, fresh.jti, fresh.txn, fresh.event_type,
+                      fresh.decided_at, fresh.received_at, cut.feed_seq, $24
+               from unnest($18::int4[], $19::bytea[]) as m (place, key)
+               join fresh using (place)
+               join cut on cut.issuer_id = fresh.issuer_id and cut.key = m.key
            ), said as (
                select upstream_id,
                       max(received_at) filter (where effect = 'verified') as verified_at,

@@ -38,6 +38,20 @@ pub enum Reason {
     UnknownIssuer,
 }
 
+impl Reason {
+    /// As it stands on the wire and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Blocked => "blocked",
+            Self::RevokedByIssuer => "revoked_by_issuer",
+            Self::RevalidateByIssuer => "revalidate_by_issuer",
+            Self::Expired => "expired",
+            Self::NotRegistered => "not_registered",
+            Self::UnknownIssuer => "unknown_issuer",
+        }
+    }
+}
+
 /// A state and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Verdict {

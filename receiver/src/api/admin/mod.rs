@@ -1,14 +1,21 @@
 //! The operator's HTTP interface, all under `/admin`: who may use it is a layer around it ([`crate::app`]).
 
 mod audit;
+mod effects;
 pub mod upstreams;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::ApiState;
 
 /// The routes of the administration.
 pub fn router(state: ApiState) -> Router {
-    Router::new().route("/admin/audit", get(audit::list)).with_state(state)
+    Router::new()
+        .route("/admin/audit", get(audit::list))
+        .route("/admin/effects", get(effects::list))
+        .route("/admin/effects/targets", get(effects::targets))
+        .route("/admin/effects/replay", post(effects::replay))
+        .route("/admin/effects/{id}", get(effects::show))
+        .with_state(state)
 }

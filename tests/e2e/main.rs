@@ -41,6 +41,7 @@ mod privacy;
 mod push_door;
 mod races;
 mod readme;
+mod receipts;
 mod receiver_commands;
 mod receiver_plans;
 mod rollout;

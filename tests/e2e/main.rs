@@ -38,6 +38,7 @@ mod peer;
 mod plans;
 mod polling;
 mod privacy;
+mod probe;
 mod push_door;
 mod races;
 mod readme;

@@ -15,7 +15,7 @@ use crate::config::{Settings, UpstreamSettings};
 use crate::doors::push::PushDoors;
 use crate::doors::{Admission, Poller};
 use crate::inbox::Inbox;
-use crate::proof::{Receipts, Terms};
+use crate::proof::{Probe, Receipts, Terms};
 use crate::upstream::{Keeper, Managed, Method, ProcessId, Upstream, managed, store};
 
 /// One upstream and who works for it.
@@ -210,6 +210,13 @@ impl Roster {
         }
         self.spawn_one(Arc::clone(&upstream.lease), self.bell.clone(), LOOK_AFTER, link, shutdown);
         self.spawn_one(Arc::clone(&link.keeper), news.clone(), LOOK_AFTER, link, shutdown);
+        match Probe::of(upstream, &self.settings, self.pool.clone(), self.env.clone()) {
+            Ok(Some(probe)) => self.spawn_one(Arc::new(probe), Wake::new(), LOOK_AFTER, link, shutdown),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(upstream.name = upstream.name, error = %chain(&error), "the upstream is not probed");
+            }
+        }
         if self.settings.proof.receipts {
             self.spawn_one(Arc::new(self.receipts(link)), Wake::new(), TELL_RECEIPTS, link, shutdown);
         }

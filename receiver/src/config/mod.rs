@@ -6,6 +6,7 @@
 mod credential;
 mod enforcement_point;
 mod origin;
+mod probe;
 mod profile;
 mod secrets;
 mod settings;
@@ -16,6 +17,7 @@ mod upstream;
 pub use credential::{AssertionAudience, ClientAuth, ClientKey, Credential};
 pub use enforcement_point::{API, BoundExceeded, EnforcementPoint, EnforcementPoints, Mechanism};
 pub(crate) use origin::is_on_loopback;
+pub use probe::ProbeSettings;
 pub use profile::Profile;
 pub use settings::{
     Admin, Api, DEFAULTS, Data, Database, InboxSettings, Poll, Privacy, Proof, Requests, Server, Settings,

@@ -1,9 +1,11 @@
-//! Reads `enforcement`, `denial`, keeps `receipt_cursor`, and reads what `received_set`, `applied_batch` and `upstream` say about the same SETs.
+//! Reads `enforcement`, `denial`, keeps `receipt_cursor` and `probe`, and reads what `received_set`, `applied_batch` and `upstream` say about the same SETs.
 
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 
+use super::figures::millis;
 use super::outcome::{CutOff, Seen};
+use super::shape::ProbeRow;
 use crate::config::{API, BindingClass, Level};
 use crate::timeline::{ClockOffset, RoundTrip};
 use crate::upstream::UpstreamId;
@@ -202,6 +204,78 @@ pub(super) async fn move_cursor(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// The end of a probe.
+#[derive(Clone, Debug)]
+pub(super) struct Probed {
+    pub(super) level: Level,
+    pub(super) started_at: Timestamp,
+    pub(super) last_allowed_at: Option<Timestamp>,
+    pub(super) denied_at: Option<Timestamp>,
+    pub(super) outcome: &'static str,
+    pub(super) fault: Option<String>,
+}
+
+/// When the last probe of an upstream began.
+pub(super) async fn last_probe(db: &mut PgConnection, of: UpstreamId) -> Result<Option<Timestamp>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select started_at from probe where upstream_id = $1 order by started_at desc limit 1",
+        of as UpstreamId,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Writes the end of a probe down.
+pub(super) async fn note_probe(db: &mut PgConnection, of: UpstreamId, probed: &Probed) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into probe (upstream_id, level, started_at, last_allowed_at, denied_at, outcome, fault)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        of as UpstreamId,
+        probed.level.as_str(),
+        probed.started_at as Timestamp,
+        probed.last_allowed_at as Option<Timestamp>,
+        probed.denied_at as Option<Timestamp>,
+        probed.outcome,
+        probed.fault,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The probes of an upstream that began since a time, the newest first, at most `limit`.
+pub(super) async fn probes(
+    db: &mut PgConnection,
+    of: &Reported,
+    since: Timestamp,
+    limit: i64,
+) -> Result<Vec<ProbeRow>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select level, started_at, last_allowed_at, denied_at, outcome, fault from probe
+         where upstream_id = $1 and started_at >= $2
+         order by started_at desc limit $3",
+        of.id as UpstreamId,
+        since as Timestamp,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    let each = rows.into_iter().map(|row| {
+        let took = row.denied_at.map(|denied| denied.unix_micros() - row.started_at.unix_micros());
+        Ok(ProbeRow {
+            upstream: of.name.clone(),
+            level: level_of(&row.level)?,
+            started_at: row.started_at,
+            last_allowed_at: row.last_allowed_at,
+            denied_at: row.denied_at,
+            took_ms: took.map(millis),
+            outcome: row.outcome,
+            fault: row.fault,
+        })
+    });
+    each.collect()
 }
 
 fn class_of(name: &str) -> Result<BindingClass, sqlx::Error> {

@@ -50,6 +50,7 @@ const ENDPOINTS: &[(&str, &str, Door)] = &[
     ("GET", "/ssf/status", OfStream(Scope::Read)),
     ("POST", "/ssf/verify", OfStream(Scope::Manage)),
     ("POST", "/ssf/poll/{stream_id}", OfStream(Scope::Read)),
+    ("POST", "/receipts", To(Scope::Manage)),
     ("POST", "/events", To(Scope::Emit)),
     ("GET", "/events/{event_id}", To(Scope::Emit)),
     ("GET", "/latency", To(Scope::Emit)),

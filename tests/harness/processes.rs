@@ -41,6 +41,13 @@ impl Process {
         })
     }
 
+    /// Adds further sections to its configuration; the next start reads them.
+    pub fn configure(&self, sections: &str) -> anyhow::Result<()> {
+        use std::io::Write as _;
+        let mut file = File::options().append(true).open(&self.config)?;
+        Ok(file.write_all(sections.as_bytes())?)
+    }
+
     /// Starts `serve`; its output is appended to its log.
     pub fn start(&mut self) -> anyhow::Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;

@@ -41,6 +41,9 @@ pub struct Metadata {
     /// How to be authorized (§7.1.1).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authorization_schemes: Vec<AuthorizationScheme>,
+    /// Where receivers tell what they have enforced ([`Receipts`](super::Receipts)); a member of ours that others ignore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforcement_receipts_endpoint: Option<String>,
     /// Whether a new stream has all subjects or none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_subjects: Option<DefaultSubjects>,

@@ -5,11 +5,13 @@
 mod metadata;
 mod oauth;
 mod poll;
+mod receipt;
 mod stream;
 
 pub use metadata::{AuthorizationScheme, DefaultSubjects, DeliveryMethod, Metadata, well_known_path};
 pub use oauth::{OAuthError, TokenResponse};
 pub use poll::{PollRequest, PollResponse, SetError};
+pub use receipt::{Receipt, Receipts, ReceiptsTaken, WindowOutcome};
 pub use stream::{
     AddSubject, CreateStream, Delivery, RemoveSubject, StatusBody, StreamConfiguration, UpdateStream, VerifyRequest,
 };

@@ -15,6 +15,7 @@ use crate::config::{Settings, UpstreamSettings};
 use crate::doors::push::PushDoors;
 use crate::doors::{Admission, Poller};
 use crate::inbox::Inbox;
+use crate::proof::{Probe, Receipts, Terms};
 use crate::upstream::{Keeper, Managed, Method, ProcessId, Upstream, managed, store};
 
 /// One upstream and who works for it.
@@ -209,9 +210,25 @@ impl Roster {
         }
         self.spawn_one(Arc::clone(&upstream.lease), self.bell.clone(), LOOK_AFTER, link, shutdown);
         self.spawn_one(Arc::clone(&link.keeper), news.clone(), LOOK_AFTER, link, shutdown);
+        match Probe::of(upstream, &self.settings, self.pool.clone(), self.env.clone()) {
+            Ok(Some(probe)) => self.spawn_one(Arc::new(probe), Wake::new(), LOOK_AFTER, link, shutdown),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(upstream.name = upstream.name, error = %chain(&error), "the upstream is not probed");
+            }
+        }
+        if self.settings.proof.receipts {
+            self.spawn_one(Arc::new(self.receipts(link)), Wake::new(), TELL_RECEIPTS, link, shutdown);
+        }
         if let Some(poller) = &link.poller {
             self.spawn_one(Arc::clone(poller), news, self.settings.poll.interval.duration(), link, shutdown);
         }
+    }
+
+    /// Tells the transmitter of an upstream what is enforced here.
+    fn receipts(&self, link: &Link) -> Receipts {
+        let terms = Terms::from(&*self.settings);
+        Receipts::new(Arc::clone(&link.upstream), self.pool.clone(), self.env.clone(), terms)
     }
 
     /// Until the stop of the process, or that of the link: then a poll that waits has a moment for its last words.
@@ -265,4 +282,5 @@ fn dismiss(link: &Link) {
 
 /// Leases and rows are looked after that often.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
+const TELL_RECEIPTS: Duration = Duration::from_secs(5);
 const LAST_WORDS: Duration = Duration::from_secs(3);

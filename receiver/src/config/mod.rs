@@ -8,6 +8,7 @@ mod credential;
 mod effects;
 mod enforcement_point;
 mod origin;
+mod probe;
 mod profile;
 mod replica;
 mod secrets;
@@ -21,6 +22,7 @@ pub use credential::{AssertionAudience, ClientAuth, ClientKey, Credential};
 pub use effects::{Callbacks, TargetSettings, Watch};
 pub use enforcement_point::{API, BoundExceeded, EnforcementPoint, EnforcementPoints, Mechanism};
 pub(crate) use origin::is_on_loopback;
+pub use probe::ProbeSettings;
 pub use profile::Profile;
 pub use replica::ReplicaSettings;
 pub use settings::{

@@ -91,7 +91,7 @@ sections! {
     InboxSettings { max_set_bytes: usize }
     Requests { timeout: Span, refresh: Span, keys_cooldown: Span }
     Poll { max_events: u32, timeout: Span, interval: Span }
-    Proof { keep: Span }
+    Proof { keep: Span, receipts: bool }
 }
 
 impl Settings {

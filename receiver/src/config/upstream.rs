@@ -12,6 +12,7 @@ use url::Url;
 use super::Level;
 use super::credential::{AssertionAudience, ClientAuth};
 use super::origin::{check_origin, check_url, is_on_loopback};
+use super::probe::ProbeSettings;
 use super::profile::{self, Profile};
 use super::settings::{SettingsError, wrong};
 
@@ -70,6 +71,8 @@ pub struct UpstreamSettings {
     pub legacy_shapes: Option<bool>,
     #[serde(default)]
     pub level: Level,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeSettings>,
 }
 
 /// How SETs come from it.
@@ -115,6 +118,7 @@ impl UpstreamSettings {
             profile: None,
             legacy_shapes: None,
             level: Level::default(),
+            probe: None,
         }
     }
 
@@ -203,7 +207,7 @@ impl UpstreamSettings {
             );
         }
         self.credential(name)?;
-        Ok(())
+        self.probe.as_ref().map_or(Ok(()), |probe| probe.check(name, self))
     }
 
     fn check_token_url(&self, key: String) -> Result<(), SettingsError> {

@@ -53,9 +53,10 @@ impl Proof {
         now: Timestamp,
     ) -> Result<WindowsReport, sqlx::Error> {
         let mut db = self.pool.acquire().await?;
-        let (mut rows, mut breaches, mut left_off) = (Vec::new(), Vec::new(), 0);
+        let (mut rows, mut breaches, mut left_off, mut probes) = (Vec::new(), Vec::new(), 0, Vec::new());
         for reported in store::upstreams(&mut db, upstream).await? {
             let mut tally = BTreeMap::<(Level, BindingClass), Tally>::new();
+            probes.extend(store::probes(&mut db, &reported, since, MOST_PROBES).await?);
             let mut after = from(since);
             loop {
                 let page = store::cut_offs(&mut db, reported.id, &after, PAGE).await?;
@@ -87,6 +88,7 @@ impl Proof {
             clocks: CLOCKS.to_owned(),
             points,
             rows,
+            probes,
             breaches,
             breaches_left_off: left_off,
         })
@@ -257,6 +259,7 @@ fn in_ms(span: Duration) -> f64 {
 
 const PAGE: i64 = 2_000;
 const MOST_LISTED: usize = 1_000;
+const MOST_PROBES: i64 = 100;
 const CLOCKS: &str = "decided_at and taken_at are told by the issuer's clock, every other time by ours. Outcomes subtract the \
     one from the other with the smallest correction that clock_offset_ms (how far the issuer's clock was ahead of ours at \
     the last verification: min and max) allows; where it is null nothing is corrected, and outcomes are off by as much as \

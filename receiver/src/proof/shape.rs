@@ -25,6 +25,9 @@ pub struct WindowsReport {
     pub points: Vec<PointRow>,
     /// Per upstream, level and binding class.
     pub rows: Vec<Row>,
+    /// The probes that began since then, the newest first, at most 100 of each upstream.
+    #[serde(default)]
+    pub probes: Vec<ProbeRow>,
     /// Every breach, the latest last.
     pub breaches: Vec<Breach>,
     /// How many further breaches are not listed here; `/v1/windows/cutoffs` has all of them.
@@ -84,6 +87,27 @@ pub struct Row {
     pub clock_offset_ms: Option<ClockOffset>,
     /// The outcomes, for a chart.
     pub histogram: Vec<Bucket>,
+}
+
+/// A session that existed only to be revoked, timed from outside by our clock alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeRow {
+    /// The upstream's name.
+    pub upstream: String,
+    /// Whose window for bearer tokens held.
+    pub level: Level,
+    /// The issuer was about to be asked to revoke it.
+    pub started_at: Timestamp,
+    /// The last yes.
+    pub last_allowed_at: Option<Timestamp>,
+    /// The first no.
+    pub denied_at: Option<Timestamp>,
+    /// From the one to the other.
+    pub took_ms: Option<f64>,
+    /// `denied` within the window, `late`, or `failed`: it could not be made.
+    pub outcome: String,
+    /// Of a failed one: why.
+    pub fault: Option<String>,
 }
 
 /// An outcome that exceeds its window.

@@ -1,10 +1,12 @@
-//! Reads `enforcement`, `denial`, and what `received_set`, `applied_batch` and `upstream` say about the same SETs.
+//! Reads `enforcement`, `denial`, keeps `receipt_cursor` and `probe`, and reads what `received_set`, `applied_batch` and `upstream` say about the same SETs.
 
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 
+use super::figures::millis;
 use super::outcome::{CutOff, Seen};
-use crate::config::{BindingClass, Level};
+use super::shape::ProbeRow;
+use crate::config::{API, BindingClass, Level};
 use crate::timeline::{ClockOffset, RoundTrip};
 use crate::upstream::UpstreamId;
 
@@ -113,6 +115,167 @@ pub(super) async fn cut_offs(
             })
         })
         .collect()
+}
+
+/// A cut-off's place in the order of commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) feed_seq: i64,
+    pub(super) jti: String,
+}
+
+/// The next cut-offs that the upstream's transmitter was not told of, in the order of commits, of those that had arrived
+/// by `until`.
+pub(super) async fn untold(
+    db: &mut PgConnection,
+    of: UpstreamId,
+    until: Timestamp,
+    limit: i64,
+) -> Result<Vec<(Place, CutOff)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"with told as (
+               select coalesce(max(feed_seq), -1) as feed_seq, coalesce(max(jti), '') as jti
+               from receipt_cursor where upstream_id = $1
+           )
+           select e.jti as "jti!", e.event_type as "event_type!", e.effect as "effect!", e.level as "level!",
+                  e.decided_at as "decided_at!", e.received_at as "received_at!", e.feed_seq as "feed_seq!",
+                  a.applied_at as "applied_at?", d.last as "last?: Timestamp"
+           from told
+           -- in the order of the index; only within the first commit are some passed over
+           cross join lateral (
+               select * from enforcement
+               where upstream_id = $1 and is_first and feed_seq >= told.feed_seq
+                 and (feed_seq, jti) > (told.feed_seq, told.jti)
+               order by feed_seq, jti
+               limit $3 offset 0
+           ) e
+           left join lateral (select applied_at from applied_batch where id = e.batch_id offset 0) a on true
+           left join lateral (
+               select max(last_allowed_at) as last from denial where upstream_id = $1 and jti = e.jti offset 0
+           ) d on true
+           where e.received_at <= $2
+           order by e.feed_seq, e.jti"#,
+        of as UpstreamId,
+        until as Timestamp,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    let each = rows.into_iter().map(|row| {
+        // which point and class does not matter here: the outcome is judged in all of them
+        let seen = row.last.into_iter().flat_map(|last_allowed_at| {
+            BindingClass::ALL.map(|class| Seen { point: API.to_owned(), class, last_allowed_at, denied: 1 })
+        });
+        let place = Place { feed_seq: row.feed_seq, jti: row.jti.clone() };
+        let cut_off = CutOff {
+            seen: seen.collect(),
+            jti: row.jti,
+            event_type: row.event_type,
+            effect: row.effect,
+            level: level_of(&row.level)?,
+            decided_at: row.decided_at,
+            taken_at: None,
+            received_at: row.received_at,
+            applied_at: row.applied_at,
+            visible_at: None,
+        };
+        Ok((place, cut_off))
+    });
+    each.collect()
+}
+
+/// Notes how far a transmitter was told; never back.
+pub(super) async fn move_cursor(
+    db: &mut PgConnection,
+    of: UpstreamId,
+    to: &Place,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into receipt_cursor as old (upstream_id, feed_seq, jti, told_at) values ($1, $2, $3, $4)
+         on conflict (upstream_id) do update
+         set feed_seq = excluded.feed_seq, jti = excluded.jti, told_at = excluded.told_at
+         where (old.feed_seq, old.jti) < (excluded.feed_seq, excluded.jti)",
+        of as UpstreamId,
+        to.feed_seq,
+        to.jti,
+        now as Timestamp,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The end of a probe.
+#[derive(Clone, Debug)]
+pub(super) struct Probed {
+    pub(super) level: Level,
+    pub(super) started_at: Timestamp,
+    pub(super) last_allowed_at: Option<Timestamp>,
+    pub(super) denied_at: Option<Timestamp>,
+    pub(super) outcome: &'static str,
+    pub(super) fault: Option<String>,
+}
+
+/// When the last probe of an upstream began.
+pub(super) async fn last_probe(db: &mut PgConnection, of: UpstreamId) -> Result<Option<Timestamp>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select started_at from probe where upstream_id = $1 order by started_at desc limit 1",
+        of as UpstreamId,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Writes the end of a probe down.
+pub(super) async fn note_probe(db: &mut PgConnection, of: UpstreamId, probed: &Probed) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into probe (upstream_id, level, started_at, last_allowed_at, denied_at, outcome, fault)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        of as UpstreamId,
+        probed.level.as_str(),
+        probed.started_at as Timestamp,
+        probed.last_allowed_at as Option<Timestamp>,
+        probed.denied_at as Option<Timestamp>,
+        probed.outcome,
+        probed.fault,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The probes of an upstream that began since a time, the newest first, at most `limit`.
+pub(super) async fn probes(
+    db: &mut PgConnection,
+    of: &Reported,
+    since: Timestamp,
+    limit: i64,
+) -> Result<Vec<ProbeRow>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select level, started_at, last_allowed_at, denied_at, outcome, fault from probe
+         where upstream_id = $1 and started_at >= $2
+         order by started_at desc limit $3",
+        of.id as UpstreamId,
+        since as Timestamp,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    let each = rows.into_iter().map(|row| {
+        let took = row.denied_at.map(|denied| denied.unix_micros() - row.started_at.unix_micros());
+        Ok(ProbeRow {
+            upstream: of.name.clone(),
+            level: level_of(&row.level)?,
+            started_at: row.started_at,
+            last_allowed_at: row.last_allowed_at,
+            denied_at: row.denied_at,
+            took_ms: took.map(millis),
+            outcome: row.outcome,
+            fault: row.fault,
+        })
+    });
+    each.collect()
 }
 
 fn class_of(name: &str) -> Result<BindingClass, sqlx::Error> {

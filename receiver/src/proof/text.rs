@@ -15,6 +15,10 @@ pub fn text(report: &WindowsReport) -> String {
     }
     said.push_str("\nEnforcement points\n\n");
     said.push_str(&points(report));
+    if !report.probes.is_empty() {
+        said.push_str("\nProbes, the newest first\n\n");
+        said.push_str(&probes(report));
+    }
     if !report.breaches.is_empty() {
         let all = report.breaches.len() + report.breaches_left_off;
         let _ = writeln!(said, "\nBreaches: {all}\n");
@@ -80,6 +84,15 @@ fn points(report: &WindowsReport) -> String {
         }
     }
     aligned(&lines, 6)
+}
+
+fn probes(report: &WindowsReport) -> String {
+    let lines = report.probes.iter().map(|probe| {
+        let took = probe.took_ms.map_or_else(|| "-".to_owned(), span);
+        let fault = probe.fault.clone().unwrap_or_default();
+        vec![probe.upstream.clone(), probe.started_at.to_string(), probe.outcome.clone(), took, fault]
+    });
+    aligned(&lines.collect::<Vec<_>>(), 5)
 }
 
 fn breach_line(breach: &Breach) -> String {

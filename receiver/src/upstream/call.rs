@@ -9,7 +9,7 @@ use reqwest::RequestBuilder;
 use serde::Serialize;
 use serde_json::Value;
 use ssf_common::id::StreamId;
-use ssf_common::protocol::{Metadata, PollRequest};
+use ssf_common::protocol::{Metadata, PollRequest, Receipts};
 use url::Url;
 
 use super::client::CallError;
@@ -103,6 +103,13 @@ impl<'a> Calls<'a> {
     pub fn verify(self, wanted: &impl Serialize) -> Result<Call, CallError> {
         let url = self.announced(self.at.verification_endpoint.as_deref(), "verification_endpoint")?;
         Ok(Call::new("asking for a verification", Method::POST, url).due(NO_CONTENT).with(wanted))
+    }
+
+    /// Tells what is enforced here; a call of ours that no specification has.
+    pub fn tell(self, receipts: &Receipts) -> Result<Call, CallError> {
+        let endpoint = self.at.enforcement_receipts_endpoint.as_deref();
+        let url = self.announced(endpoint, "enforcement_receipts_endpoint")?;
+        Ok(Call::new("telling what is enforced", Method::POST, url).with(receipts))
     }
 
     fn configuration(self) -> Result<Url, CallError> {

@@ -10,7 +10,8 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use ssf_common::id::StreamId;
 use ssf_common::protocol::{
-    CreateStream, Metadata, PollRequest, PollResponse, StatusBody, StreamConfiguration, UpdateStream, VerifyRequest,
+    CreateStream, Metadata, PollRequest, PollResponse, Receipts, ReceiptsTaken, StatusBody, StreamConfiguration,
+    UpdateStream, VerifyRequest,
 };
 
 use super::call::{Call, Calls};
@@ -175,6 +176,12 @@ impl Client {
     /// Asks for a verification event (§8.1.4.2).
     pub async fn verify(&self, at: &Metadata, wanted: &VerifyRequest) -> Result<(), CallError> {
         self.done(&self.calls(at).verify(wanted)?).await.map(drop)
+    }
+
+    /// Tells what is enforced here, where the transmitter says that it wants to know.
+    pub async fn tell(&self, at: &Metadata, receipts: &Receipts) -> Result<ReceiptsTaken, CallError> {
+        let call = self.calls(at).tell(receipts)?;
+        read(&call, &self.done(&call).await?)
     }
 
     /// Polls (RFC 8936 §2): acknowledges, and takes what there is. The answer may take `timeout`; it is read up to

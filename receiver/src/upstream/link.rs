@@ -219,7 +219,7 @@ impl Upstream {
     }
 
     /// The metadata and when it was read, if it was.
-    pub(super) fn metadata(&self) -> Option<(Arc<Metadata>, Timestamp)> {
+    pub(crate) fn metadata(&self) -> Option<(Arc<Metadata>, Timestamp)> {
         self.metadata.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -35,7 +35,7 @@ const fn door(verb: &'static str, path: &'static str, by: Who, body: Body) -> Do
 }
 
 /// Everything that reads a body. `{poll}`, `{push}`, `{event}`, `{issuer}` and `{client}` stand for ids.
-pub(super) const DOORS: [Door; 26] = [
+pub(super) const DOORS: [Door; 27] = [
     door("POST", "/ssf/streams", Who::Receiver, Body::Json(create)),
     door("PATCH", "/ssf/streams", Who::Receiver, Body::Json(patch)),
     door("PUT", "/ssf/streams", Who::Receiver, Body::Json(put)),
@@ -44,6 +44,7 @@ pub(super) const DOORS: [Door; 26] = [
     door("POST", "/ssf/subjects/remove", Who::Receiver, Body::Json(remove_subject)),
     door("POST", "/ssf/verify", Who::Receiver, Body::Json(verify)),
     door("POST", "/ssf/poll/{poll}", Who::Receiver, Body::Json(poll)),
+    door("POST", "/receipts", Who::Receiver, Body::Json(receipts)),
     door("POST", "/events", Who::Producer, Body::Json(event)),
     door("POST", "/events", Who::Producer, Body::Json(events)),
     door("POST", "/events", Who::Producer, Body::Json(complex_event)),
@@ -101,6 +102,17 @@ pub(super) const PATHS: [&str; 23] = [
     "/admin/v1/issuers/{issuer}",
     "/admin/v1/streams/{push}/deliveries",
 ];
+
+fn receipts(_: &World) -> Value {
+    json!({"receipts": [{
+        "jti": "019ab2c3-0000-7000-8000-000000000000",
+        "received_at": "2026-11-24T10:00:00.1Z",
+        "applied_at": "2026-11-24T10:00:00.2Z",
+        "visible_at": "2026-11-24T10:00:00.3Z",
+        "last_allowed_at": "2026-11-24T10:00:00.15Z",
+        "outcome": "kept",
+    }]})
+}
 
 fn create(_: &World) -> Value {
     json!({

@@ -21,6 +21,7 @@ use crate::client::{ClientKey, Scope};
 use crate::delivery::store::progress::{DeliveryProgress, of_event};
 use crate::issuer::IssuerId;
 use crate::outbox::{Draft, EventId, NewEvent, store};
+use crate::timeline;
 
 /// Hands in decisions: one object, an array, or NDJSON
 ///
@@ -111,6 +112,25 @@ pub(super) struct Progress {
     /// Who took longest.
     #[serde(skip_serializing_if = "Option::is_none")]
     slowest: Option<Slowest>,
+    /// How many receivers told that they have enforced it.
+    enforced: usize,
+    /// How many of them say that their window was not kept.
+    breached: usize,
+    /// What they told, the slowest first, at most 100.
+    receipts: Vec<Told>,
+}
+
+/// One receiver's word on a decision.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Told {
+    /// Whose.
+    stream_id: String,
+    /// From the decision to its acknowledgement, on our clock alone.
+    acknowledged_ms: f64,
+    /// From the decision to its enforcement: the receiver's clock minus the decision's, off by as much as they are apart.
+    enforced_ms: f64,
+    /// kept or breached: its own judgement.
+    outcome: String,
 }
 
 /// The slowest delivery of a decision.
@@ -156,7 +176,28 @@ impl Progress {
             pending,
             refused: deliveries.len() - delivered - pending,
             slowest,
+            enforced: deliveries.iter().filter(|delivery| delivery.enforcement.is_some()).count(),
+            breached: deliveries.iter().filter(|d| d.enforcement.as_deref() == Some("breached")).count(),
+            receipts: Told::slowest_of(deliveries, event.occurred_at),
         }
+    }
+}
+
+impl Told {
+    fn slowest_of(deliveries: &[DeliveryProgress], decided: Timestamp) -> Vec<Self> {
+        let ms = |at: Timestamp| timeline::between_ms(decided, at);
+        let told = deliveries.iter().filter_map(|delivery| {
+            Some(Self {
+                stream_id: delivery.stream.to_string(),
+                acknowledged_ms: ms(delivery.settled_at?),
+                enforced_ms: ms(delivery.enforced_at?),
+                outcome: delivery.enforcement.clone()?,
+            })
+        });
+        let mut told: Vec<Self> = told.collect();
+        told.sort_by(|a, b| b.enforced_ms.total_cmp(&a.enforced_ms));
+        told.truncate(MOST_TOLD);
+        told
     }
 }
 
@@ -261,4 +302,5 @@ async fn record_once(
 }
 
 const MAX_KEY: usize = 255;
+const MOST_TOLD: usize = 100;
 const NO_EVENT: &str = "there is no such event";

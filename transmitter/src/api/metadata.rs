@@ -50,6 +50,7 @@ fn described(state: &ApiState, tenant: &Tenant) -> impl IntoResponse + use<> {
         verification_endpoint: at("/ssf/verify"),
         critical_subject_members: state.critical_subject_members.to_vec(),
         authorization_schemes: vec![AuthorizationScheme { spec_urn: "urn:ietf:rfc:6749".to_owned() }],
+        enforcement_receipts_endpoint: at("/receipts"),
         default_subjects: Some(tenant.defaults.subjects),
     };
     ([(CACHE_CONTROL, "max-age=300")], Json(metadata))

@@ -17,6 +17,7 @@ mod metadata;
 mod openapi;
 mod poll;
 mod query;
+mod receipts;
 mod state;
 mod status;
 mod streams;
@@ -70,6 +71,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(subjects::remove))
         .routes(routes!(verification::request))
         .routes(routes!(poll::poll))
+        .routes(routes!(receipts::take))
         .routes(routes!(events::record))
         .routes(routes!(events::progress))
         .routes(routes!(latency::report))

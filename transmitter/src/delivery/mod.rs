@@ -53,6 +53,13 @@ impl DeliveryId {
         let millis = u64::try_from(at.unix_millis()).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid())
     }
+
+    /// When it was born, to the millisecond; `None` for an id that no delivery has.
+    fn born(self) -> Option<Timestamp> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)?.checked_add(i64::from(nanos / 1_000))?;
+        Some(Timestamp::from_unix_micros(micros))
+    }
 }
 
 /// A delivery taken for sending, with all that its SET needs.

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 
-use super::{LatencyRow, Leg};
+use super::{Enforcement, LatencyRow, Leg};
 use crate::issuer::IssuerId;
 
 /// Figures of acknowledged deliveries settled since `since`, per stream and per stream and type.
@@ -19,7 +19,9 @@ pub(crate) async fn latency(
                       extract(epoch from fanned_out_at - occurred_at)::float8 * 1000 as fanned_out,
                       extract(epoch from first_taken_at - occurred_at)::float8 * 1000 as taken,
                       extract(epoch from sent_at - occurred_at)::float8 * 1000 as sent,
-                      extract(epoch from settled_at - occurred_at)::float8 * 1000 as acknowledged
+                      extract(epoch from settled_at - occurred_at)::float8 * 1000 as acknowledged,
+                      extract(epoch from greatest(rp_applied_at, rp_visible_at, rp_last_allowed_at) - occurred_at)::float8 * 1000 as enforced,
+                      rp_outcome
                  from delivery_history
                 where issuer_id = $1 and settled_at >= $2 and outcome = 'acknowledged'
                   -- what a stream says about itself was decided by nobody
@@ -30,7 +32,9 @@ pub(crate) async fn latency(
                   percentile_disc(array[0.5, 0.9, 0.99, 1]) within group (order by fanned_out) as fanned_out,
                   percentile_disc(array[0.5, 0.9, 0.99, 1]) within group (order by taken) as taken,
                   percentile_disc(array[0.5, 0.9, 0.99, 1]) within group (order by sent) as sent,
-                  percentile_disc(array[0.5, 0.9, 0.99, 1]) within group (order by acknowledged) as acknowledged
+                  percentile_disc(array[0.5, 0.9, 0.99, 1]) within group (order by acknowledged) as acknowledged,
+                  percentile_disc(array[0.5, 0.9, 0.99, 1]) within group (order by enforced) as enforced,
+                  count(enforced) as "told!", count(*) filter (where rp_outcome = 'breached') as "breached!"
              from settled
             group by grouping sets ((stream_id, delivery_method), (stream_id, delivery_method, event_type))
             order by stream_id, event_type nulls first"#,
@@ -47,7 +51,12 @@ pub(crate) async fn latency(
             ("sent", row.sent),
             ("acknowledged", row.acknowledged),
         ];
+        let enforcement = row.enforced.as_deref().and_then(|figures| {
+            let Leg { p50, p90, p99, max, .. } = leg("enforced", figures)?;
+            Some(Enforcement { clocks: RECEIVERS, count: row.told, breached: row.breached, p50, p90, p99, max })
+        });
         LatencyRow {
+            enforcement,
             stream_id: row.stream_id,
             delivery_method: row.delivery_method,
             event_type: row.event_type,
@@ -62,3 +71,6 @@ fn leg(to: &'static str, figures: &[f64]) -> Option<Leg> {
     let [p50, p90, p99, max] = *figures else { return None };
     Some(Leg { to, p50, p90, p99, max })
 }
+
+/// As `clocks` of the report says `transmitter`.
+const RECEIVERS: &str = "receiver_minus_transmitter";

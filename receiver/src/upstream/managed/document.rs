@@ -47,6 +47,11 @@ impl Document {
     /// A credential is shown to the token endpoint or to the issuer's own endpoints: if either changes, the credential
     /// must come again. Otherwise whoever may change an upstream could have its secret sent to themselves.
     pub fn changed(mut self, change: Map<String, Value>) -> Result<Self, DocumentError> {
+        // A producer's credential is worth more than a receiver's, and is kept nowhere but with the settings.
+        if change.contains_key("probe") {
+            let text = "probe: only upstreams of the settings file can be probed";
+            return Err(DocumentError::Member(text.to_owned()));
+        }
         let brings_credential = CREDENTIALS.iter().any(|name| change.get(*name).is_some_and(|value| !value.is_null()));
         let has_credential =
             CREDENTIALS.iter().any(|name| self.plain.contains_key(*name) || self.secrets.contains_key(*name));
@@ -144,6 +149,13 @@ mod tests {
         let back = changed.changed(object(&json!({"scope": null, "client_secret": "new"}))).unwrap();
         assert!(back.plain().get("scope").is_none());
         assert_eq!(back.settings("idp").unwrap().client_secret.unwrap().expose(), "new");
+    }
+
+    #[test]
+    fn the_credential_of_a_producer_is_not_taken() {
+        let probe = object(&json!({"probe": {"every": "1h", "token": "hush"}}));
+        let refused = given().changed(probe).unwrap_err().to_string();
+        assert!(refused.starts_with("probe: only upstreams of the settings file"), "{refused}");
     }
 
     #[test]

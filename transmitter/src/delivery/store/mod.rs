@@ -4,6 +4,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod fan_out;
 pub(crate) mod polls;
 pub(crate) mod progress;
+pub(crate) mod receipts;
 pub(crate) mod replay;
 pub(crate) mod settle;
 pub(crate) mod take;

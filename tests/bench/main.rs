@@ -13,10 +13,12 @@ mod figures;
 mod floor;
 mod intake;
 mod isolation;
+mod issuer;
 mod latency;
 mod ledger;
 mod openssl_signer;
 mod priority;
+mod receive;
 mod replicas;
 mod sign;
 mod soak;
@@ -64,6 +66,8 @@ enum Scenario {
     Backlog,
     /// Decisions recorded per second, singles and batches, beside bare committed inserts.
     Intake,
+    /// SETs pushed to one receiver, RS256 and ES256, beside bare signature checks and beside another receiver of the field.
+    Receive,
     /// Two transmitter processes on one database beside one: deliveries per second, duplicates, order.
     Replicas,
     /// A steady load for ten minutes (or --seconds): memory, tables, errors, lost, twice. Not part of `all`.
@@ -115,6 +119,7 @@ async fn measure(scenario: Scenario, arguments: &Arguments) -> anyhow::Result<Ve
             backlog::measure(seconds, backlog::Size { waiting, history }).await
         }
         Scenario::Intake => intake::measure(seconds).await,
+        Scenario::Receive => receive::measure(if quick { 1_000 } else { 10_000 }).await,
         Scenario::Replicas => replicas::measure(if quick { 1 } else { 5 }, if quick { 500 } else { 2_000 }).await,
         Scenario::Soak => soak::measure(arguments.seconds.unwrap_or(if quick { 30 } else { 600 })).await,
         Scenario::All => Ok(Vec::new()),

@@ -9,7 +9,7 @@ use josekit::jwk::alg::rsa::RsaKeyPair;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Padding;
-use openssl::sign::{RsaPssSaltlen, Signer};
+use openssl::sign::{RsaPssSaltlen, Signer, Verifier};
 use secrecy::ExposeSecret as _;
 use ssf_common::jwks::{Algorithm, SigningKey};
 
@@ -44,5 +44,12 @@ impl BareSigner {
         }
         signer.update(message)?;
         Ok(signer.sign_to_vec()?)
+    }
+
+    /// One check of a signature that [`sign`](Self::sign) made. Not for `EdDSA`.
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> anyhow::Result<bool> {
+        let mut verifier = Verifier::new(MessageDigest::sha256(), &self.key)?;
+        verifier.update(message)?;
+        Ok(verifier.verify(signature)?)
     }
 }

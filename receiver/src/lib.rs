@@ -1,7 +1,7 @@
 //! A Shared Signals receiver: listens to transmitters, keeps cut-offs, and answers whether a session is still good.
 //!
 //! The road, data flowing right and imports pointing left:
-//! [`config`] < [`audit`] < [`upstream`] < [`timeline`] < [`session`] < [`cutoff`] < [`replica`] < [`inbox`] < [`doors`] <
+//! [`config`] < [`audit`] < [`upstream`] < [`break_glass`] < [`timeline`] < [`session`] < [`cutoff`] < [`replica`] < [`inbox`] < [`doors`] <
 //! [`interop`] < [`validity`] < [`proof`] < [`api`] < [`app`] < `main`. A SET comes in at [`doors`], is verified, enters
 //! the [`inbox`] and leaves as a cut-off, committed and in memory ([`replica`]) before it is acknowledged; a question enters
 //! at [`api`] and leaves as a verdict of [`validity`], from memory. Beside the road, [`interop`] drives a stream by hand,
@@ -10,6 +10,7 @@
 pub mod api;
 pub mod app;
 pub mod audit;
+pub mod break_glass;
 pub mod config;
 pub mod cutoff;
 pub mod doors;

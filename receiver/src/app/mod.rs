@@ -67,7 +67,7 @@ impl Receiver {
         let inbox = Inbox::new(pool.clone(), env.clone(), keyring.clone(), replica.clone());
         let managed = Managed::new(pool.clone(), env.clone(), Arc::clone(&settings), Sealing::new(&root));
         let roster = Roster::open(&settings, &env, &pool, &inbox, &managed).await?;
-        let (roster, validity) = (Arc::new(roster), Validity::new(replica, env.clone()));
+        let (roster, validity) = (Arc::new(roster), Validity::new(replica, env.clone()).within(settings.staleness()));
         Ok(Self { settings, env, pool, keyring, inbox, managed, roster, validity })
     }
 

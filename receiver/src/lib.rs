@@ -1,16 +1,17 @@
 //! A Shared Signals receiver: listens to transmitters, keeps cut-offs, and answers whether a session is still good.
 //!
 //! The road, data flowing right and imports pointing left:
-//! [`signature`] < [`config`] < [`audit`] < [`upstream`] < [`timeline`] < [`session`] < [`cutoff`] < [`replica`] < [`inbox`] <
-//! [`doors`] < [`interop`] < [`validity`] < [`proof`] < [`effects`] < [`guard`] < [`api`] < [`app`] < `main`. A SET comes in at
-//! [`doors`], is verified, enters the [`inbox`] and leaves as a cut-off, committed and in memory ([`replica`]) before it is
-//! acknowledged; a question enters at [`api`], or at the [`guard`] in front of the application's own routes, and leaves as a
-//! verdict of [`validity`], from memory; who does not ask is told by one of the [`effects`]. Beside the road, [`interop`]
-//! drives a stream by hand, without a database.
+//! [`signature`] < [`config`] < [`audit`] < [`upstream`] < [`break_glass`] < [`timeline`] < [`session`] < [`cutoff`] <
+//! [`replica`] < [`inbox`] < [`doors`] < [`interop`] < [`validity`] < [`proof`] < [`effects`] < [`guard`] < [`api`] < [`app`] <
+//! `main`. A SET comes in at [`doors`], is verified, enters the [`inbox`] and leaves as a cut-off, committed and in memory
+//! ([`replica`]) before it is acknowledged; a question enters at [`api`], or at the [`guard`] in front of the application's
+//! own routes, and leaves as a verdict of [`validity`], from memory; who does not ask is told by one of the [`effects`].
+//! Beside the road, [`interop`] drives a stream by hand, without a database.
 
 pub mod api;
 pub mod app;
 pub mod audit;
+pub mod break_glass;
 pub mod config;
 pub mod cutoff;
 pub mod doors;

@@ -30,6 +30,7 @@ mod issuers;
 mod keys;
 mod limits;
 mod logs;
+mod lost_touch;
 mod management;
 mod openapi;
 mod operator;

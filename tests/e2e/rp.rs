@@ -34,6 +34,8 @@ use ssf_receiver::{MIGRATIONS, SCHEMA};
 pub(crate) const ISSUER: &str = "https://idp.example";
 /// Every process has a name of its own.
 static BORN: AtomicU32 = AtomicU32::new(0);
+/// The root secret of every receiver, so that several may be on one database.
+pub(crate) const ROOT: &[u8; 32] = b"the root secret of all our tests";
 /// When every story begins, in seconds.
 pub(crate) const START: i64 = 1_795_000_000;
 
@@ -204,9 +206,9 @@ impl Rp {
     }
 }
 
-/// The same at every receiver, so that several may be on one database.
+/// The same at every receiver.
 pub(crate) fn keyring() -> Keyring {
-    Keyring::new(&b"a root secret of the tests".to_vec().into())
+    Keyring::new(&ROOT.to_vec().into())
 }
 
 async fn configure(pool: &PgPool, env: &Env) -> UpstreamId {
@@ -219,6 +221,7 @@ async fn configure(pool: &PgPool, env: &Env) -> UpstreamId {
         name: "idp",
         issuer_id,
         method: Method::Push,
+        level: Level::Sl2,
         push_authorization_hash: Some(&[7; 32]),
     };
     store::ensure(&mut db, &new, now).await.unwrap()

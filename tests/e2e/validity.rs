@@ -125,6 +125,9 @@ async fn registering_is_idempotent_and_an_origin_never_moves_back() {
       "sid": "s",
       "state": "active",
       "as_of": "2026-11-18T11:06:40Z",
+      "stale": false,
+      "feed_age_ms": 0,
+      "issuer_age_ms": 0,
       "origin": "2026-11-18T10:50:00Z",
       "validated": "2026-11-18T10:50:00Z",
       "expires_at": "2026-11-18T11:07:40Z"

@@ -1,5 +1,7 @@
 //! `/v1/check`: is this session or token still good?
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -26,6 +28,17 @@ pub(super) struct Reply {
     reason: Option<Reason>,
     /// Everything committed here until then was taken into account.
     as_of: Timestamp,
+    /// Whether what is known of the issuer is older than it should be.
+    stale: bool,
+    /// How old the newest look at what was committed here is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feed_age_ms: Option<u64>,
+    /// How long ago the issuer was last heard of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer_age_ms: Option<u64>,
+    /// An operator lets the sessions of this issuer go on, whatever its silence and its gaps are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    break_glass: bool,
     /// The assertion that started it.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<Timestamp>,
@@ -45,6 +58,10 @@ impl Reply {
             state: answer.verdict.state,
             reason: answer.verdict.reason,
             as_of: answer.as_of,
+            stale: answer.is_stale,
+            feed_age_ms: answer.touch.map(|touch| in_ms(touch.feed_age)),
+            issuer_age_ms: answer.touch.and_then(|touch| touch.issuer_age).map(in_ms),
+            break_glass: answer.touch.is_some_and(|touch| touch.is_overridden),
             origin: asserted.map(|a| a.assertions.origin),
             validated: asserted.map(|a| a.assertions.validated),
             expires_at: asserted.and_then(|a| a.expires_at),
@@ -129,6 +146,10 @@ fn reply(question: Question, answer: &Answer) -> Reply {
         Question::Named(sid) => Reply::new(Some(sid), answer),
         Question::Described(_) => Reply::new(None, answer),
     }
+}
+
+fn in_ms(age: Duration) -> u64 {
+    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }
 
 const MAX_CHECKS: usize = 1_000;

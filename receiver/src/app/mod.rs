@@ -80,9 +80,9 @@ impl Receiver {
         let stop = CancellationToken::new();
         let effects = Effects::open(&settings, env.clone(), pool.clone(), stop.clone()).await?;
         // Of its own: what is looked at for those who wait was told to nobody yet.
-        let asked = Validity::new(replica.clone(), env.clone());
+        let asked = Validity::new(replica.clone(), env.clone()).within(settings.staleness());
         let waits = Waits::new(asked, settings.watch.max_waiting, effects.bells().waited.clone(), stop.clone());
-        let (roster, validity) = (Arc::new(roster), Validity::new(replica, env.clone()));
+        let (roster, validity) = (Arc::new(roster), Validity::new(replica, env.clone()).within(settings.staleness()));
         Ok(Self { settings, env, pool, keyring, inbox, managed, roster, validity, effects, waits, stop })
     }
 

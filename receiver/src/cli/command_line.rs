@@ -8,6 +8,7 @@ use ssf_common::runtime::config::{Layers, effective};
 use ssf_common::runtime::{Env, telemetry};
 use ssf_receiver::config::{DEFAULTS, Settings};
 
+use super::break_glass::BreakGlass;
 use super::interop::{EXIT_CODES, Interop, Poll, Stream, Subject, Tail, Verify, not_meant};
 use super::managed_stream::ManagedStream;
 use super::print::print;
@@ -48,6 +49,9 @@ enum Command {
     /// The transmitters the service listens to: make, see, change, remove them while it runs
     #[command(subcommand)]
     Upstream(Upstream),
+    /// Let the sessions of an issuer go on although it is silent or events may have been lost
+    #[command(subcommand)]
+    BreakGlass(BreakGlass),
     /// Make one call about the stream that the service keeps for an upstream, as its database says
     #[command(subcommand)]
     ManagedStream(ManagedStream),
@@ -91,6 +95,7 @@ impl CommandLine {
             Command::Serve => serve::serve(settings, env).await?,
             Command::Migrate => database::migrate(&settings).await?,
             Command::Config => print(&effective(&settings)?)?,
+            Command::BreakGlass(break_glass) => break_glass.run(settings, env).await?,
             Command::Upstream(upstream) => upstream.run(settings, env).await?,
             Command::ManagedStream(stream) => stream.run(settings, env).await?,
             Command::Effect(effect) => effect.run(settings, env).await?,

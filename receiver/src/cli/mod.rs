@@ -2,6 +2,7 @@
 //! to standard error in one sentence with its cause.
 
 mod ask;
+mod break_glass;
 mod command_line;
 mod database;
 mod effect;

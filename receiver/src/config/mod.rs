@@ -13,6 +13,7 @@ mod profile;
 mod replica;
 mod secrets;
 mod settings;
+mod staleness;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -30,4 +31,5 @@ pub use settings::{
     SettingsError,
 };
 pub use ssf_common::runtime::config::{BindingClass, Level, LevelWindows, Windows};
+pub use staleness::{Limits, Staleness, StalenessSettings};
 pub use upstream::{Delivery, UpstreamSettings};

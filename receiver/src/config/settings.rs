@@ -16,6 +16,7 @@ use super::effects::{Callbacks, TargetSettings, Watch};
 use super::enforcement_point::{BoundExceeded, EnforcementPoint, EnforcementPoints};
 use super::origin::{check_origin, is_loopback_address};
 use super::replica::ReplicaSettings;
+use super::staleness::{Staleness, StalenessSettings};
 use super::upstream::UpstreamSettings;
 use super::{Level, Windows};
 
@@ -41,6 +42,7 @@ pub struct Settings {
     pub watch: Watch,
     pub windows: Windows,
     pub proof: Proof,
+    pub staleness: StalenessSettings,
     pub replica: ReplicaSettings,
     pub log: LogSettings,
     /// Who asks here on behalf of users, by the names they give themselves.
@@ -135,6 +137,11 @@ impl Settings {
         EnforcementPoints::new(&self.enforcement_points)
     }
 
+    /// How long this service goes on saying yes while it is out of touch with an issuer.
+    pub fn staleness(&self) -> Staleness {
+        Staleness::new(&self.staleness, &self.windows, &self.points())
+    }
+
     /// A file under the data directory.
     pub fn data_file(&self, name: &str) -> PathBuf {
         Path::new(&self.data.dir).join(name)
@@ -143,7 +150,10 @@ impl Settings {
     /// Whether an upstream that comes later goes with everything else.
     pub fn fits(&self, upstream: &UpstreamSettings) -> Result<(), SettingsError> {
         self.check_push(upstream)?;
-        self.points().check(&self.windows, [upstream.level], |_, _| HOLD)
+        let staleness = self.staleness();
+        staleness.check(&self.windows, [upstream.level])?;
+        self.points().check(&self.windows, [upstream.level], |level, class| staleness.limits(level, class).hard)?;
+        staleness.check_upstream("<name>", upstream)
     }
 
     /// Whether a transmitter that pushes could reach us.
@@ -193,7 +203,13 @@ impl Settings {
         self.check_effects()?;
         self.windows.check().map_err(|fault| SettingsError::Value { key: fault.key, remedy: fault.remedy })?;
         let levels: BTreeSet<Level> = self.upstreams.values().map(|upstream| upstream.level).collect();
-        self.points().check(&self.windows, levels, |_, _| HOLD)?;
+        let staleness = self.staleness();
+        staleness.check(&self.windows, levels.iter().copied())?;
+        self.points().check(&self.windows, levels, |level, class| staleness.limits(level, class).hard)?;
+        if self.staleness.spread.duration().is_zero() {
+            return wrong("staleness.spread", "must be more than 0, for example \"2m\"");
+        }
+        self.upstreams.iter().try_for_each(|(name, upstream)| staleness.check_upstream(name, upstream))?;
         if self.proof.keep.duration() < LEAST_KEPT {
             return wrong("proof.keep", "must be at least 1d: reports look back over it");
         }
@@ -264,9 +280,6 @@ pub enum SettingsError {
     },
 }
 
-/// How long this service may say yes after a decision beside what is on the way to it. An answer is read from the
-/// database at the moment it is given.
-const HOLD: Duration = Duration::ZERO;
 const LEAST_KEPT: Duration = Duration::from_hours(24);
 
 pub(super) fn wrong<T>(key: impl Into<String>, remedy: &'static str) -> Result<T, SettingsError> {

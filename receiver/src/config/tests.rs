@@ -215,7 +215,7 @@ fn a_point_that_exceeds_the_window_of_a_level_in_use_stops_the_start() {
         let point = ("enforcement_points.gateway.cache_for", seconds);
         with_idp(&[("upstreams.idp.level", level), gateway, point])
     };
-    assert!(cached("sl3", "60s").is_ok() && cached("sl2", "61s").is_ok());
+    assert!(cached("sl3", "20s").is_ok() && cached("sl2", "61s").is_ok());
     let refused = cached("sl3", "61s").unwrap_err();
     let named = "enforcement_points.gateway.cache_for: this point may let somebody in for 1m1s after a decision (1m1s of it \
                  on one answer), and windows.sl3.bearer is 1m; shorten it";
@@ -276,4 +276,57 @@ fn a_target_is_on_loopback_public_or_opened_and_has_a_secret_that_signs() {
     let unreadable = with(&[("effects.app.url", "https://10.0.0.7/"), ("callbacks.allow", "[\"?\"]")]).unwrap_err();
     assert!(unreadable.contains("callbacks.allow holds something"), "{unreadable}");
     assert!(load(&[APP[0]]).unwrap_err().contains("effects.app.secret is required"));
+}
+
+#[test]
+fn what_follows_from_the_windows_leaves_room_for_what_lives_on_one_answer() {
+    let limits = |settings: &Settings, level, class| {
+        let limits = settings.staleness().limits(level, class);
+        (limits.soft.as_secs(), limits.hard.as_secs())
+    };
+    let settings = with_idp(&[]).unwrap();
+    assert_eq!(limits(&settings, Level::Sl2, BindingClass::Bearer), (150, 300));
+    assert_eq!(limits(&settings, Level::Sl3, BindingClass::Bound), (150, 300));
+    let settings = with_idp(&[
+        ("enforcement_points.gateway.mechanism", "cached"),
+        ("enforcement_points.gateway.cache_for", "20s"),
+        ("staleness.sl2.bound.hard", "10m"),
+    ])
+    .unwrap();
+    assert_eq!(limits(&settings, Level::Sl2, BindingClass::Bearer), (140, 280));
+    assert_eq!(limits(&settings, Level::Sl2, BindingClass::Bound), (300, 600));
+    let seconds =
+        |level| with_idp(&[("upstreams.idp.level", level)]).unwrap().upstreams["idp"].verify_every().as_secs();
+    assert_eq!((seconds("sl2"), seconds("sl3")), (60, 15));
+}
+
+#[test]
+fn staleness_that_breaks_a_window_or_suspends_the_healthy_stops_the_start() {
+    let refused = |of: &[(&str, &str)]| with_idp(of).unwrap_err();
+    for (set, named) in [
+        (&[("staleness.sl2.bearer.hard", "6m")][..], "staleness.sl2.bearer.hard must not exceed the window"),
+        (&[("staleness.sl2.bound.soft", "60m")], "staleness.sl2.bound.soft must be shorter than hard"),
+        (&[("staleness.spread", "0s")], "staleness.spread must be more than 0"),
+        (&[("upstreams.idp.verify_every", "5m")], "upstreams.idp.verify_every is too long"),
+        (&[("staleness.sl2.bearer.hard", "2m")], "upstreams.idp.verify_every is too long"),
+        (
+            &[("upstreams.idp.level", "sl3"), ("upstreams.idp.verify_every", "1m")],
+            "upstreams.idp.verify_every is too long",
+        ),
+        (
+            &[
+                ("upstreams.idp.level", "sl3"),
+                ("enforcement_points.g.mechanism", "cached"),
+                ("enforcement_points.g.cache_for", "60s"),
+            ],
+            "staleness.sl3.bearer.hard is nothing",
+        ),
+    ] {
+        let said = refused(set);
+        assert!(said.starts_with(named), "{set:?}: {said}");
+    }
+    // a level that nobody is at is not looked at
+    assert!(
+        with_idp(&[("enforcement_points.g.mechanism", "cached"), ("enforcement_points.g.cache_for", "60s")]).is_ok()
+    );
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use ssf_common::event::{EventType, Vocabulary};
@@ -51,8 +52,8 @@ pub struct UpstreamSettings {
     pub events_requested: Vec<String>,
     #[serde(default)]
     pub description: String,
-    #[serde(default = "default_verify_every")]
-    pub verify_every: Span,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify_every: Option<Span>,
     #[serde(default = "default_verify_patience")]
     pub verify_patience: Span,
     #[serde(default = "default_revalidate_uri")]
@@ -108,7 +109,7 @@ impl UpstreamSettings {
             audiences: Vec::new(),
             events_requested: Vec::new(),
             description: String::new(),
-            verify_every: default_verify_every(),
+            verify_every: None,
             verify_patience: default_verify_patience(),
             revalidate_uri: default_revalidate_uri(),
             revalidate_aliases: Vec::new(),
@@ -130,6 +131,16 @@ impl UpstreamSettings {
     /// Plain http on loopback: development, where its endpoints may be plain http on loopback too.
     pub fn is_development(&self) -> bool {
         self.issuer.as_str().starts_with("http://")
+    }
+
+    /// How often a verification event is asked for: as configured, or so often that the windows of the level allow for
+    /// one that is lost.
+    pub fn verify_every(&self) -> Duration {
+        let by_level = match self.level {
+            Level::Sl2 => Duration::from_mins(1),
+            Level::Sl3 => Duration::from_secs(15),
+        };
+        self.verify_every.map_or(by_level, Span::duration)
     }
 
     /// How this transmitter names event types.
@@ -188,8 +199,8 @@ impl UpstreamSettings {
             );
         }
         self.check_token_url(key("token_url"))?;
-        if self.verify_every.duration().is_zero() {
-            return wrong(key("verify_every"), "must be more than 0, for example \"5m\"");
+        if self.verify_every().is_zero() {
+            return wrong(key("verify_every"), "must be more than 0, for example \"1m\"");
         }
         if self.verify_patience.duration().is_zero() {
             return wrong(key("verify_patience"), "must be more than 0, for example \"1m\"");
@@ -221,10 +232,6 @@ impl UpstreamSettings {
 
 fn default_scope() -> String {
     "ssf.read ssf.manage".to_owned()
-}
-
-const fn default_verify_every() -> Span {
-    Span::from_secs(300)
 }
 
 const fn default_verify_patience() -> Span {

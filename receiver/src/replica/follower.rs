@@ -1,11 +1,15 @@
 //! Keeping the memory up to date: one look at a time, each from where the last one ended.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
 use ssf_common::clock::Timestamp;
+use ssf_common::id::IssuerUrl;
 use ssf_common::runtime::Env;
 
+use super::issuers::{Heard, Issuer};
 use super::memory::Memory;
 use super::store::{self, Removal};
 use super::visible::Visible;
@@ -87,12 +91,7 @@ impl Look<'_> {
     pub(super) async fn at_the_rest(&self, cursor: &mut Cursor) -> Result<(), sqlx::Error> {
         let mut db = self.pool.acquire().await?;
         let at = self.env.now();
-        let issuers = store::issuers(&mut db).await?;
-        {
-            let mut facts = self.memory.facts_to_change();
-            facts.issuers = issuers.into_iter().collect();
-            facts.issuers_as_of = facts.issuers_as_of.max(at);
-        }
+        self.take_in_issuers(store::issuers(&mut db, at).await?, at);
         self.at_changes(&mut db, cursor).await?;
         // everything has been read, unless the database has not even what the last run of this process knew
         let mut facts = self.memory.facts_to_change();
@@ -106,6 +105,34 @@ impl Look<'_> {
             );
         }
         Ok(())
+    }
+
+    fn take_in_issuers(&self, rows: Vec<(IssuerUrl, IssuerId, Heard)>, at: Timestamp) {
+        let mut issuers = HashMap::<IssuerId, Issuer>::new();
+        let mut names = HashMap::new();
+        for (url, id, heard) in rows {
+            match issuers.entry(id) {
+                Entry::Vacant(place) => drop(place.insert(Issuer::new(heard))),
+                Entry::Occupied(mut place) => place.get_mut().add(heard),
+            }
+            names.insert(url, id);
+        }
+        let mut facts = self.memory.facts_to_change();
+        for (url, id) in &names {
+            let until = |issuers: &HashMap<_, Issuer>| issuers.get(id).and_then(|issuer| issuer.break_glass_until);
+            match (until(&facts.issuers), until(&issuers)) {
+                (before, Some(now)) if before != Some(now) => tracing::warn!(
+                    issuer.url = %url,
+                    break_glass.until = %now,
+                    "BREAK-GLASS is open: the sessions of this issuer are not suspended by silence or gaps"
+                ),
+                (Some(_), None) => tracing::warn!(issuer.url = %url, "break-glass is over"),
+                _ => {}
+            }
+        }
+        facts.issuers = issuers;
+        facts.issuer_ids = names;
+        facts.issuers_as_of = facts.issuers_as_of.max(at);
     }
 
     async fn at_changes(&self, db: &mut PgConnection, cursor: &mut Cursor) -> Result<(), sqlx::Error> {
@@ -150,7 +177,7 @@ impl Look<'_> {
             let keys: Vec<_> = removals.iter().map(|removal| (removal.issuer, removal.key)).collect();
             let Some(last) = removals.last() else { return Ok(count) };
             after = *last;
-            let now: std::collections::HashMap<_, _> =
+            let now: HashMap<_, _> =
                 store::standing_now(db, &keys).await?.into_iter().map(|(issuer, key, r)| ((issuer, key), r)).collect();
             let mut facts = self.memory.facts_to_change();
             for (issuer, key) in &keys {

@@ -7,6 +7,7 @@ use ssf_common::clock::Timestamp;
 use ssf_common::id::IssuerUrl;
 
 use super::cutoffs::Cutoffs;
+use super::issuers::Issuer;
 use super::sessions::{Known, Sessions};
 use crate::session::Sid;
 use crate::upstream::IssuerId;
@@ -26,8 +27,10 @@ pub struct Memory {
 pub struct Facts {
     /// The cut-offs.
     pub cutoffs: Cutoffs,
-    /// The issuers somebody here listens to.
-    pub issuers: HashMap<IssuerUrl, IssuerId>,
+    /// The issuers that are listened to.
+    pub issuers: HashMap<IssuerId, Issuer>,
+    /// Their names.
+    pub issuer_ids: HashMap<IssuerUrl, IssuerId>,
     /// Whether everything has been read that was there when the process began. Until then nothing can be answered.
     pub is_whole: bool,
     /// Every cut-off up to this number of the feed is in memory.

@@ -7,6 +7,7 @@
 pub mod cutoffs;
 mod door;
 mod follower;
+pub mod issuers;
 pub mod memory;
 pub mod sessions;
 mod signs;
@@ -15,6 +16,7 @@ mod visible;
 pub mod workers;
 
 pub use door::{Plan, Replica};
+pub use issuers::Issuer;
 pub use memory::{Facts, Memory};
 pub use sessions::Known;
 pub use workers::{FollowChanges, FollowFeed, SignsOfLife};

@@ -90,7 +90,7 @@ impl Progress {
             return Step::ReadKeys;
         }
         let Some(stream_id) = &held.stream_id else { return Step::Create };
-        let every = settings.verify_every.duration().max(self.min_interval);
+        let every = settings.verify_every().max(self.min_interval);
         // What is held back flows again one day, and its announcement may be lost.
         let is_held_back = matches!(held.status, Some(StreamStatus::Paused | StreamStatus::Disabled));
         let is_worth_a_look = is_held_back && self.inspected_at.is_some_and(|at| now >= at.plus(every));

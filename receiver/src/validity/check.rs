@@ -7,16 +7,20 @@ use std::sync::Arc;
 use ssf_common::clock::Timestamp;
 use ssf_common::runtime::Env;
 
+use super::touch::{Touch, is_due_after_a_gap};
 use super::verdict::{Asserted, Reason, Verdict, evaluate};
 use super::witness::{Point, Witness};
-use crate::replica::{Facts, Known, Replica};
-use crate::session::{Described, Sid};
+use crate::config::{BindingClass, Staleness};
+use crate::replica::{Facts, Issuer, Known, Replica};
+use crate::session::{Described, Sid, SubjectKey};
+use crate::upstream::IssuerId;
 
 /// Answers questions about validity from the memory of this process.
 #[derive(Clone, Debug)]
 pub struct Validity {
     replica: Replica,
     env: Env,
+    staleness: Staleness,
     witness: Arc<Witness>,
     point: Point,
 }
@@ -39,6 +43,10 @@ pub struct Answer {
     pub as_of: Timestamp,
     /// What it was asserted by; `None` when unknown.
     pub asserted: Option<Asserted>,
+    /// How well this process was in touch with the issuer; `None` when unknown.
+    pub touch: Option<Touch>,
+    /// Whether what is known of the issuer is older than it should be.
+    pub is_stale: bool,
 }
 
 /// No answer could be given. There is no verdict, and none may be assumed.
@@ -64,9 +72,15 @@ pub enum NotNow {
 }
 
 impl Validity {
-    /// Answers from this memory, by this clock.
+    /// Answers from this memory, by this clock, and by the default settings of staleness.
     pub fn new(replica: Replica, env: Env) -> Self {
-        Self { replica, env, witness: Arc::default(), point: Point::default() }
+        Self { replica, env, staleness: Staleness::default(), witness: Arc::default(), point: Point::default() }
+    }
+
+    /// The same by other bounds of staleness.
+    #[must_use]
+    pub fn within(self, staleness: Staleness) -> Self {
+        Self { staleness, ..self }
     }
 
     /// The same, asked by another enforcement point.
@@ -108,7 +122,7 @@ impl Validity {
                     return Err(NotNow::NotWhole);
                 }
                 let now = self.env.now();
-                (now, of_description(described, &facts, sessions, now))
+                (now, self.snapshot(&facts, sessions, now).of_description(described))
             }
             Question::Named(sid) => {
                 let (sessions, known) = memory.session(sid);
@@ -118,11 +132,15 @@ impl Validity {
                 }
                 let known = known.ok_or(NotNow::NotInMemory)?;
                 let now = self.env.now();
-                (now, of_session(&known, &facts, sessions, now))
+                (now, self.snapshot(&facts, sessions, now).of_session(&known))
             }
         };
         self.witness.saw(&self.point, question, &answer, now);
         Ok(answer)
+    }
+
+    const fn snapshot<'a>(&'a self, facts: &'a Facts, sessions: Timestamp, now: Timestamp) -> Snapshot<'a> {
+        Snapshot { facts, sessions, now, staleness: &self.staleness }
     }
 
     /// The verdict on one session or token. A session that is not in memory is read by its key.
@@ -162,11 +180,12 @@ impl Validity {
         known.extend(read.iter().map(|(sid, row)| (sid, Arc::clone(row))));
         let (now, answers) = {
             let (facts, now) = (self.replica.memory().facts(), self.env.now());
+            let snapshot = self.snapshot(&facts, sessions, now);
             let answer = |question: &Question| match question {
-                Question::Described(described) => of_description(described, &facts, sessions, now),
+                Question::Described(described) => snapshot.of_description(described),
                 Question::Named(sid) => match known.get(sid) {
-                    Some(known) => of_session(known, &facts, sessions, now),
-                    None => unknown(Reason::NotRegistered, &facts, sessions),
+                    Some(known) => snapshot.of_session(known),
+                    None => snapshot.unknown(Reason::NotRegistered),
                 },
             };
             (now, questions.iter().map(answer).collect::<Vec<_>>())
@@ -178,23 +197,75 @@ impl Validity {
     }
 }
 
-fn of_description(described: &Described, facts: &Facts, sessions: Timestamp, now: Timestamp) -> Answer {
-    let Some(issuer) = facts.issuers.get(&described.issuer) else {
-        return unknown(Reason::UnknownIssuer, facts, sessions);
-    };
-    let standing = facts.cutoffs.standing(*issuer, &described.keys);
-    let asserted = Asserted::from(described);
-    Answer { verdict: evaluate(&asserted, &standing, now), as_of: facts.as_of(sessions), asserted: Some(asserted) }
+/// One snapshot of the memory, at one moment.
+struct Snapshot<'a> {
+    facts: &'a Facts,
+    /// Until when changes of sessions were heard of.
+    sessions: Timestamp,
+    now: Timestamp,
+    staleness: &'a Staleness,
 }
 
-fn of_session(known: &Known, facts: &Facts, sessions: Timestamp, now: Timestamp) -> Answer {
-    let standing = facts.cutoffs.standing(known.issuer, &known.keys);
-    let asserted = Asserted { assertions: known.assertions, expires_at: known.expires_at };
-    Answer { verdict: evaluate(&asserted, &standing, now), as_of: facts.as_of(sessions), asserted: Some(asserted) }
+/// What is asked for, wherever it came from.
+struct Subject<'a> {
+    issuer: IssuerId,
+    keys: &'a [SubjectKey],
+    asserted: Asserted,
+    class: BindingClass,
 }
 
-fn unknown(reason: Reason, facts: &Facts, sessions: Timestamp) -> Answer {
-    Answer { verdict: Verdict::unknown(reason), as_of: facts.as_of(sessions), asserted: None }
+impl Snapshot<'_> {
+    fn of_description(&self, described: &Described) -> Answer {
+        let Some(issuer) = self.facts.issuer_ids.get(&described.issuer) else {
+            return self.unknown(Reason::UnknownIssuer);
+        };
+        let (keys, class) = (described.keys.as_slice(), described.binding.class());
+        self.of(&Subject { issuer: *issuer, keys, asserted: described.into(), class })
+    }
+
+    fn of_session(&self, known: &Known) -> Answer {
+        let asserted = Asserted { assertions: known.assertions, expires_at: known.expires_at };
+        let class = known.binding.class();
+        self.of(&Subject { issuer: known.issuer, keys: &known.keys, asserted, class })
+    }
+
+    fn of(&self, asked: &Subject<'_>) -> Answer {
+        let standing = self.facts.cutoffs.standing(asked.issuer, asked.keys);
+        let verdict = evaluate(&asked.asserted, &standing, self.now);
+        let issuer = self.facts.issuers.get(&asked.issuer);
+        // nobody listens to it any more: whatever level it had, its silence is endless
+        let limits = self.staleness.limits(issuer.map(|issuer| issuer.level).unwrap_or_default(), asked.class);
+        let touch = self.touch(issuer);
+        let is_in_gap = issuer.is_some_and(|issuer| {
+            let spread = self.staleness.spread.min(limits.hard);
+            is_due_after_a_gap(&issuer.gaps, asked.asserted.assertions, asked.keys, spread, self.now)
+        });
+        Answer {
+            verdict: touch.judge(verdict, limits, is_in_gap),
+            as_of: self.facts.as_of(self.sessions),
+            asserted: Some(asked.asserted),
+            touch: Some(touch),
+            is_stale: touch.is_stale(limits),
+        }
+    }
+
+    fn touch(&self, issuer: Option<&Issuer>) -> Touch {
+        Touch {
+            feed_age: self.now.since(self.facts.fresh_until(self.sessions)),
+            issuer_age: issuer.map(|issuer| self.now.since(issuer.heard_at)),
+            is_overridden: issuer.is_some_and(|issuer| issuer.is_overridden(self.now)),
+        }
+    }
+
+    fn unknown(&self, reason: Reason) -> Answer {
+        Answer {
+            verdict: Verdict::unknown(reason),
+            as_of: self.facts.as_of(self.sessions),
+            asserted: None,
+            touch: None,
+            is_stale: false,
+        }
+    }
 }
 
 impl From<&Described> for Asserted {

@@ -1,5 +1,6 @@
 //! The verdict by definition: asks PostgreSQL for everything a question depends on, in one statement. Services answer
-//! from memory ([`Validity`](super::Validity)), which must say the same; the tests compare the two.
+//! from memory ([`Validity`](super::Validity)), which must say the same as long as it is in touch with the issuer; the
+//! tests compare the two.
 
 use std::collections::BTreeMap;
 
@@ -58,5 +59,5 @@ fn answer(question: &Question, found: Option<&Found>, as_of: Timestamp) -> Answe
         Some(asserted) => evaluate(asserted, &standing, as_of),
         None => Verdict::unknown(unknown),
     };
-    Answer { verdict, as_of, asserted }
+    Answer { verdict, as_of, asserted, touch: None, is_stale: false }
 }

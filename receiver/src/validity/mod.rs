@@ -7,12 +7,14 @@
 pub mod check;
 pub mod definition;
 pub mod store;
+pub mod touch;
 pub mod verdict;
 mod waits;
 pub mod witness;
 
 pub use check::{Answer, NotNow, Question, Validity, ValidityError};
 pub use definition::Definition;
+pub use touch::Touch;
 pub use verdict::{Asserted, Reason, State, Verdict, evaluate};
 pub use waits::{Waiting, Waits};
 pub use witness::{DenialLog, Point, Witness};

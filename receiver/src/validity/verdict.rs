@@ -32,6 +32,10 @@ pub enum Reason {
     RevalidateByIssuer,
     /// The session's own end has come.
     Expired,
+    /// The issuer has not been heard of for too long: suspended until it is.
+    OutOfTouch,
+    /// What the issuer decided may have been lost: it is this session's turn to be asserted anew.
+    Gap,
     /// No session of this name is registered, or the application ended it itself.
     NotRegistered,
     /// Nothing is known of the issuer: no upstream is configured for it.

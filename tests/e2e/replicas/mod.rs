@@ -3,4 +3,5 @@
 
 mod definition;
 mod following;
+mod processes;
 mod restarts;

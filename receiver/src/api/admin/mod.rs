@@ -1,6 +1,7 @@
 //! The operator's HTTP interface, all under `/admin`: who may use it is a layer around it ([`crate::app`]).
 
 mod audit;
+mod break_glass;
 mod effects;
 pub mod upstreams;
 
@@ -17,5 +18,6 @@ pub fn router(state: ApiState) -> Router {
         .route("/admin/effects/targets", get(effects::targets))
         .route("/admin/effects/replay", post(effects::replay))
         .route("/admin/effects/{id}", get(effects::show))
+        .route("/admin/break-glass", get(break_glass::list).post(break_glass::open).delete(break_glass::close))
         .with_state(state)
 }

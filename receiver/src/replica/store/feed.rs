@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use sqlx::PgConnection;
+use ssf_common::clock::Timestamp;
 use ssf_common::id::IssuerUrl;
 
+use crate::config::Level;
 use crate::cutoff::Registers;
+use crate::replica::issuers::Heard;
 use crate::replica::sessions::Known;
 use crate::session::{Assertions, Binding, Sid, SubjectKey};
 use crate::upstream::IssuerId;
@@ -59,15 +62,37 @@ pub(in crate::replica) async fn page(db: &mut PgConnection, after: i64, limit: i
     Ok(Page { head, moved: moved.collect() })
 }
 
-/// Who is listened to.
-pub(in crate::replica) async fn issuers(db: &mut PgConnection) -> Result<Vec<(IssuerUrl, IssuerId)>, sqlx::Error> {
+/// Who is listened to, and how that goes: a row per upstream.
+pub(in crate::replica) async fn issuers(
+    db: &mut PgConnection,
+    now: Timestamp,
+) -> Result<Vec<(IssuerUrl, IssuerId, Heard)>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select i.url as "url: IssuerUrl", i.id as "id: IssuerId" from issuer i
-           where exists (select from upstream u where u.issuer_id = i.id and u.removed_at is null)"#
+        r#"select i.url as "url: IssuerUrl", i.id as "id: IssuerId", u.level,
+                  -- what we call there tells that somebody is at home, not that events would come
+                  greatest(u.created_at, u.last_verified_at, r.received_at) as "heard_at!: Timestamp",
+                  array(
+                      select until from upstream_gap g where g.upstream_id = u.id order by g.id desc limit $2
+                  ) as "gaps!: Vec<Timestamp>",
+                  (select max(b.until) from break_glass b
+                   where b.issuer_id = i.id and b.closed_at is null and b.until > $1) as "break_glass_until: Timestamp"
+           from upstream u join issuer i on i.id = u.issuer_id
+           left join lateral (
+               select received_at from received_set s where s.upstream_id = u.id order by s.received_at desc limit 1
+           ) r on true
+           where u.removed_at is null"#,
+        now as Timestamp,
+        MOST_GAPS,
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.url, row.id)).collect())
+    let issuers = rows.into_iter().map(|row| {
+        let level = Level::ALL.into_iter().find(|level| level.as_str() == row.level);
+        let level = level.ok_or_else(|| sqlx::Error::Decode("upstream.level holds no known level".into()))?;
+        let heard = Heard { at: row.heard_at, level, gaps: row.gaps, break_glass_until: row.break_glass_until };
+        Ok((row.url, row.id, heard))
+    });
+    issuers.collect()
 }
 
 /// The number below which every transaction has ended, and its effects are seen from now on.
@@ -195,3 +220,6 @@ pub(in crate::replica) async fn sessions(
     });
     known.collect()
 }
+
+/// Older gaps than these matter to nobody whom a newer one does not concern.
+const MOST_GAPS: i64 = 32;

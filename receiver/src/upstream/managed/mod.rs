@@ -217,6 +217,7 @@ pub async fn write_down(
         name,
         issuer_id,
         method,
+        level: settings.level,
         push_authorization_hash: (method == Method::Push).then_some(unknown.as_bytes()),
     };
     store::ensure(db, &new, now).await

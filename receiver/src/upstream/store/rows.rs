@@ -5,6 +5,7 @@ use ssf_common::clock::Timestamp;
 use ssf_common::event::StreamStatus;
 use ssf_common::id::{IssuerUrl, StreamId};
 
+use crate::config::Level;
 use crate::upstream::state::State;
 use crate::upstream::{Digest, Held, IssuerId, Method, Stream, UpstreamId};
 
@@ -19,6 +20,8 @@ pub struct NewUpstream<'a> {
     pub issuer_id: IssuerId,
     /// How they reach us.
     pub method: Method,
+    /// Whose windows hold for them.
+    pub level: Level,
     /// SHA-256 of the `Authorization` value the transmitter must present; required for push.
     pub push_authorization_hash: Option<&'a [u8; 32]>,
 }
@@ -47,10 +50,12 @@ pub async fn ensure_issuer(
 /// configuration. A stream of another issuer or method is let go; the authorization of one that stays is kept.
 pub async fn ensure(db: &mut PgConnection, new: &NewUpstream<'_>, now: Timestamp) -> Result<UpstreamId, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"insert into upstream as u (id, name, issuer_id, delivery_method, push_authorization_hash, created_at, updated_at)
-           values ($1, $2, $3, $4, $5, $6, $6)
+        r#"insert into upstream as u (
+               id, name, issuer_id, delivery_method, push_authorization_hash, created_at, updated_at, level
+           )
+           values ($1, $2, $3, $4, $5, $6, $6, $7)
            on conflict (name) do update
-           set issuer_id = excluded.issuer_id, delivery_method = excluded.delivery_method,
+           set issuer_id = excluded.issuer_id, delivery_method = excluded.delivery_method, level = excluded.level,
                push_authorization_hash = coalesce(u.push_authorization_hash, excluded.push_authorization_hash),
                stream_id = case when u.issuer_id = excluded.issuer_id then u.stream_id end,
                stream_status = case when u.issuer_id = excluded.issuer_id then u.stream_status else 'absent' end,
@@ -77,6 +82,7 @@ pub async fn ensure(db: &mut PgConnection, new: &NewUpstream<'_>, now: Timestamp
         new.method.as_str(),
         new.push_authorization_hash.map(<[u8; 32]>::as_slice),
         now as Timestamp,
+        new.level.as_str(),
     )
     .fetch_one(db)
     .await

@@ -202,7 +202,7 @@ mod tests {
     fn answer(state: State, reason: Option<Reason>) -> Answer {
         let assertions = Assertions { origin: at(0), validated: at(0) };
         let asserted = Some(Asserted { assertions, expires_at: None });
-        Answer { verdict: Verdict { state, reason }, as_of: at(0), asserted }
+        Answer { verdict: Verdict { state, reason }, as_of: at(0), asserted, touch: None, is_stale: false }
     }
 
     fn named(sid: &str) -> Question {

@@ -50,6 +50,8 @@ impl Reason {
             Self::RevokedByIssuer => "revoked_by_issuer",
             Self::RevalidateByIssuer => "revalidate_by_issuer",
             Self::Expired => "expired",
+            Self::OutOfTouch => "out_of_touch",
+            Self::Gap => "gap",
             Self::NotRegistered => "not_registered",
             Self::UnknownIssuer => "unknown_issuer",
         }

@@ -53,7 +53,13 @@ const ENDPOINTS: &[(&str, &str, Door)] = &[
     ("POST", "/receipts", To(Scope::Manage)),
     ("POST", "/events", To(Scope::Emit)),
     ("GET", "/events/{event_id}", To(Scope::Emit)),
+    ("GET", "/batches/{batch_id}", To(Scope::Emit)),
     ("GET", "/latency", To(Scope::Emit)),
+    ("GET", "/metrics", To(Scope::Admin)),
+    ("GET", "/admin/v1/backlog", To(Scope::Admin)),
+    ("GET", "/admin/v1/breaches", To(Scope::Admin)),
+    ("GET", "/admin/v1/streams/{stream_id}/backlog", To(Scope::Admin)),
+    ("PUT", "/admin/v1/streams/{stream_id}/level", To(Scope::Admin)),
     ("GET", "/admin/v1/audit", To(Scope::Admin)),
     ("GET", "/admin/v1/audit/verify", To(Scope::Admin)),
     ("GET", "/admin/v1/clients", To(Scope::Admin)),
@@ -153,7 +159,7 @@ fn annotated(source: &str) -> impl Iterator<Item = (String, String)> {
 
 /// Whether only operators of the whole service may call, and an issuer's administrator may not.
 fn is_for_operators(path: &str) -> bool {
-    path.starts_with("/admin/v1/issuers")
+    path.starts_with("/admin/v1/issuers") || path == "/metrics"
 }
 
 /// Everybody who might call.

@@ -10,6 +10,7 @@ mod algorithms;
 mod audit_trail;
 mod authorities;
 mod authorization;
+mod backlog;
 mod client_commands;
 mod configuration;
 mod conformance;

@@ -52,10 +52,15 @@ async fn a_day(idp: &Idp, sink: &Sink) {
     assert_eq!(sets.len(), 1, "the second of its subject waits");
     idp.poll(&polled, &poll, &json!({"ack": sets})).await;
     idp.progress(&producer, &event).await;
+    idp.transmitter.watch.tick().await.unwrap();
     let many: Vec<Value> =
         (0..300).map(|number| json!({"type": "session-revoked", "subject": opaque(&format!("m{number}"))})).collect();
-    assert_eq!(idp.post("/events", &producer, &json!(many)).await.status, 202);
+    let batch = idp.post("/events", &producer, &json!(many)).await.text("batch_id").to_owned();
     idp.drain().await;
+    for _ in 0..5 {
+        idp.transmitter.watch.tick().await.unwrap();
+        assert_eq!(idp.get(&format!("/batches/{batch}"), &producer).await.status, 200);
+    }
     let handed = idp.poll(&polled, &poll, &json!({})).await.body["sets"]
         .as_object()
         .unwrap()
@@ -80,7 +85,17 @@ async fn a_day(idp: &Idp, sink: &Sink) {
     assert_eq!(idp.post("/ssf/subjects/remove", &pushed, &subject).await.status, 204);
     idp.drain().await;
     let about = format!("/admin/v1/streams/{push}");
-    for path in [about.as_str(), "/admin/v1/streams", "/admin/v1/events?limit=10", "/admin/v1/dead-letters?limit=10"] {
+    let backlog = format!("{about}/backlog");
+    for path in [
+        backlog.as_str(),
+        "/admin/v1/backlog",
+        "/admin/v1/breaches",
+        "/metrics",
+        about.as_str(),
+        "/admin/v1/streams",
+        "/admin/v1/events?limit=10",
+        "/admin/v1/dead-letters?limit=10",
+    ] {
         assert_eq!(idp.get(path, &operator).await.status, 200, "{path}");
     }
     let again = json!({"stream_id": push});

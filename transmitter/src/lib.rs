@@ -5,13 +5,14 @@
 //! IdP that is itself a Rust program may hold one ([`Transmitter::start`]): `examples/idp.rs` shows it.
 //!
 //! The road, data flowing right and imports pointing left: `config` < `issuer` < `audit` < `keys` < `tenant` <
-//! `client` < `authorization` < `stream` < `outbox` < `timeline` < `delivery` < `control` < `admin` < `api` < `app` < `main`.
+//! `client` < `authorization` < `stream` < `outbox` < `timeline` < `delivery` < `control` < `backlog` < `admin` < `api` < `app` < `main`.
 
 pub mod admin;
 pub mod api;
 mod app;
 pub mod audit;
 pub mod authorization;
+pub mod backlog;
 pub mod client;
 pub mod config;
 pub mod control;

@@ -5,6 +5,8 @@
 //! transaction.
 
 mod audit_log;
+mod backlog;
+mod breaches;
 mod clients;
 mod credentials;
 mod dead_letters;
@@ -17,6 +19,11 @@ mod stream_control;
 mod streams;
 
 pub use audit_log::{AuditEntry, AuditVerdict, audit_log, verify_audit_log};
+pub use backlog::{
+    Backlog, BacklogTotals, LaneBacklog, OutboxBacklog, Outcomes, RingingAlarm, StreamBacklog, backlog, outcomes,
+    stream_backlog, whole_backlog,
+};
+pub use breaches::{Breach, BreachCursor, list_breaches};
 pub use clients::{
     Credentials, ListedClient, NewClient, add_client, count_operators, find_client, list_clients, remove_client,
     was_client,
@@ -33,7 +40,7 @@ pub use issuers::{
 };
 pub use keys::{AlgorithmChange, EnteredKey, IssuerKeys, KeyRules, KeysError, ListedKey, RetiredKey};
 pub use page::{MAX_PAGE, Page};
-pub use stream_control::{StreamError, set_stream_status, verify_stream};
+pub use stream_control::{StreamError, set_stream_level, set_stream_status, verify_stream};
 pub use streams::{
     Breaker, BreakerState, ListedStream, StreamHealth, Waiting, WaitingDelivery, find_stream, list_streams,
     stream_status, waiting_deliveries,

@@ -4,6 +4,7 @@ use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use ssf_common::event::StreamStatus;
 use ssf_common::runtime::Env;
+use ssf_common::runtime::config::Level;
 
 use crate::audit::{self, Actor, Deed};
 use crate::control::{self, ChangedBy, StatusChange, Unsolicited};
@@ -54,6 +55,25 @@ pub async fn verify_stream(
     }
     tx.commit().await?;
     Ok(done)
+}
+
+/// Sets whose windows hold on a stream; `None`: as the service is configured.
+pub async fn set_stream_level(
+    pool: &PgPool,
+    issuer: &Issuer,
+    stream: StreamKey,
+    level: Option<Level>,
+    actor: &Actor,
+    env: &Env,
+) -> Result<(), StreamError> {
+    let mut tx = pool.begin().await?;
+    must_live(&mut tx, issuer, stream).await?;
+    store::set_level(&mut tx, stream, level, env.now()).await?;
+    let details = json!({ "level": level });
+    let deed = Deed { actor, action: "stream.level_set", target: stream.to_string(), details };
+    audit::record(&mut tx, issuer.id, &deed, env.now()).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Why nothing was done to a stream.

@@ -20,7 +20,7 @@ use super::query::Named;
 use crate::client::{ClientKey, Scope};
 use crate::delivery::store::progress::{DeliveryProgress, of_event};
 use crate::issuer::IssuerId;
-use crate::outbox::{Draft, EventId, NewEvent, store};
+use crate::outbox::{BatchId, Draft, EventId, NewBatch, NewEvent, store};
 use crate::timeline;
 
 /// Hands in decisions: one object, an array, or NDJSON
@@ -45,15 +45,22 @@ pub(super) async fn record(
         .get(http::header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/x-ndjson"));
     let handed_in = HandedIn::read(&body, is_ndjson)?;
-    let (is_batch, events) = handed_in.check(&state, client.issuer_id)?;
-    let answer = answer(&events, is_batch);
+    let (is_batch, mut events) = handed_in.check(&state, client.issuer_id)?;
+    let batch = is_batch.then(|| {
+        let id = BatchId::new(state.env.now(), &*state.env.random);
+        for event in &mut events {
+            event.batch = Some(id);
+        }
+        NewBatch { id, issuer: client.issuer_id, portion: 0, announced: None }
+    });
+    let answer = answer(&events, batch.map(|batch| batch.id));
     match headers.get("idempotency-key") {
-        None => state.recorder.record(events).await?,
+        None => state.recorder.record(events, batch).await?,
         Some(key) => {
             let key = key.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
             let key =
                 key.ok_or_else(|| ApiError::invalid("Idempotency-Key must be 1 to 255 visible ASCII characters"))?;
-            if let Some(earlier) = record_once(&state, client.key, key, &body, &answer, &events).await? {
+            if let Some(earlier) = record_once(&state, client.key, key, &body, &answer, &events, batch).await? {
                 return Ok((StatusCode::ACCEPTED, Json(earlier)).into_response());
             }
         }
@@ -209,6 +216,8 @@ pub(super) enum Recorded {
     One(RecordedEvent),
     /// A batch, in its order.
     Many {
+        /// The batch they make up: `GET /batches/{batch_id}` says how it stands.
+        batch_id: BatchId,
         /// One each.
         events: Vec<RecordedEvent>,
     },
@@ -267,11 +276,12 @@ impl HandedIn {
     }
 }
 
-fn answer(events: &[NewEvent], is_batch: bool) -> Value {
+fn answer(events: &[NewEvent], batch: Option<BatchId>) -> Value {
     let one = |event: &NewEvent| RecordedEvent { event_id: event.event_id, txn: event.txn.clone() };
-    json!(match events {
-        [event] if !is_batch => Recorded::One(one(event)),
-        events => Recorded::Many { events: events.iter().map(one).collect() },
+    json!(match (events, batch) {
+        (events, Some(batch_id)) => Recorded::Many { batch_id, events: events.iter().map(one).collect() },
+        ([event, ..], None) => Recorded::One(one(event)),
+        ([], None) => return Value::Null,
     })
 }
 
@@ -283,6 +293,7 @@ async fn record_once(
     body: &[u8],
     answer: &Value,
     events: &[NewEvent],
+    batch: Option<NewBatch>,
 ) -> Result<Option<Value>, ApiError> {
     let digest = Sha256::digest(body);
     let now = state.env.now();
@@ -294,6 +305,9 @@ async fn record_once(
         } else {
             Err(ApiError::Conflict("this Idempotency-Key was used for another request".to_owned()))
         };
+    }
+    if let Some(batch) = &batch {
+        store::begin_portion(&mut tx, batch, events.len(), now).await?;
     }
     store::insert(&mut tx, events, now).await?;
     tx.commit().await?;

@@ -5,6 +5,7 @@
 
 mod admin;
 mod auth;
+mod batches;
 mod body;
 mod credentials;
 mod docs;
@@ -14,6 +15,7 @@ mod front;
 mod health;
 mod latency;
 mod metadata;
+mod metrics;
 mod openapi;
 mod poll;
 mod query;
@@ -74,9 +76,11 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(receipts::take))
         .routes(routes!(events::record))
         .routes(routes!(events::progress))
+        .routes(routes!(batches::progress))
         .routes(routes!(latency::report))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
+        .routes(routes!(metrics::scrape))
         .routes(routes!(openapi::serve))
         .routes(routes!(docs::page))
         .nest("/admin/v1", admin::router())

@@ -15,6 +15,7 @@ use super::health::Readiness;
 use super::openapi::Document;
 use crate::admin::KeyRules;
 use crate::authorization::{Assertions, Outside};
+use crate::backlog::{Promise, Watch};
 use crate::delivery::{Polling, Waiting};
 use crate::keys::SealingKey;
 use crate::outbox::Recorder;
@@ -77,6 +78,12 @@ pub struct ApiState {
     pub traffic: Traffic,
     /// The most events in one request.
     pub max_batch: usize,
+    /// The windows that what waits is held against.
+    pub promise: Promise,
+    /// Watches it.
+    pub watch: Arc<Watch>,
+    /// The most streams that metrics name.
+    pub named_streams: usize,
     /// Begins when the service stops; ends long polls.
     pub stopping: CancellationToken,
 }

@@ -1,6 +1,7 @@
 //! The transmitter put together: from settings and a pool to a router and the workers behind it.
 
 mod authorization;
+mod backlog;
 mod embedding;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use self::embedding::{Decision, RecordingError, StartError};
 use crate::api::{ApiState, Document, Readiness, Traffic, is_health, router};
 use crate::audit::Actor;
 use crate::authorization::FetchError;
+use crate::backlog::{Notices, Promise, SecretFault, Watch};
 use crate::config::Settings;
 use crate::control::{Heartbeat, Inactivity};
 use crate::delivery::{
@@ -56,6 +58,10 @@ pub struct Transmitter {
     pub inactivity: Arc<Inactivity>,
     /// Sends verification events nobody asked for.
     pub heartbeat: Arc<Heartbeat>,
+    /// Watches what waits.
+    pub watch: Arc<Watch>,
+    /// Tells of alarms.
+    pub notices: Arc<Notices>,
     state: ApiState,
     settler: Settler,
     bells: Bells,
@@ -71,6 +77,7 @@ struct Bells {
     fan_out: Wake,
     push: Wake,
     polls: Bell,
+    notices: Wake,
 }
 
 impl Transmitter {
@@ -130,15 +137,8 @@ impl Transmitter {
         let inactivity = Inactivity::new(pool.clone(), env.clone(), bells.push.clone());
         let verify_every = settings.streams.verify_every.duration();
         let heartbeat = Heartbeat::new(pool.clone(), env.clone(), verify_every, bells.fan_out.clone());
-        let polling = Polling::new(
-            pool.clone(),
-            env.clone(),
-            desk,
-            bells.polls.clone(),
-            settings.poll.max_events,
-            settings.poll.wait.duration(),
-            settings.push_backoff(),
-        );
+        let (watch, notices) = backlog::prepare(settings, &pool, &env, &bells.notices).await?;
+        let polling = polling(settings, &pool, &env, desk, &bells);
         let recorder =
             Recorder::new(pool.clone(), Arc::clone(&env.clock), bells.fan_out.clone(), settings.intake.max_waiting);
         let (outside, assertions) = authorization::prepare(settings, outgoing, &env)?;
@@ -169,6 +169,9 @@ impl Transmitter {
             waiting: Waiting::new(settings.poll.max_waiting),
             traffic: Traffic::new(settings.proxies()?, &settings.limits),
             max_batch: settings.intake.max_batch,
+            promise: Promise::of(settings),
+            watch: Arc::clone(&watch),
+            named_streams: settings.backlog.named_streams,
             stopping: CancellationToken::new(),
         };
         let max_body_bytes = settings.server.max_body_bytes;
@@ -181,6 +184,8 @@ impl Transmitter {
             rotator: Arc::new(rotator),
             inactivity: Arc::new(inactivity),
             heartbeat: Arc::new(heartbeat),
+            watch,
+            notices,
             state,
             settler,
             bells,
@@ -231,6 +236,11 @@ impl Transmitter {
         shutdown.spawn(Inactivity::NAME, inactivity);
         let heartbeat = run(Arc::clone(&self.heartbeat), Wake::new(), STREAMS_ANEW, shutdown.clone(), random());
         shutdown.spawn(Heartbeat::NAME, heartbeat);
+        let watch = run(Arc::clone(&self.watch), Wake::new(), SAFETY_NET, shutdown.clone(), random());
+        shutdown.spawn(Watch::NAME, watch);
+        let notices =
+            run(Arc::clone(&self.notices), self.bells.notices.clone(), SAFETY_NET, shutdown.clone(), random());
+        shutdown.spawn(Notices::NAME, notices);
 
         let tenants =
             run(Arc::new(self.tenants.clone()), self.bells.tenants.clone(), TENANTS_ANEW, shutdown.clone(), random());
@@ -294,6 +304,9 @@ pub enum OpenError {
     /// HTTP clients could not be built.
     #[error(transparent)]
     Outgoing(#[from] OutgoingError),
+    /// The secret for webhooks cannot be used.
+    #[error(transparent)]
+    WebhookSecret(#[from] SecretFault),
     /// The configured type URI cannot be used.
     #[error("issuer.revalidate_uri cannot be used")]
     Vocabulary(#[from] ssf_common::event::VocabularyError),
@@ -318,6 +331,18 @@ async fn first_rows(
         tx.commit().await?;
     }
     Ok(issuer)
+}
+
+fn polling(settings: &Settings, pool: &PgPool, env: &Env, desk: SigningDesk, bells: &Bells) -> Polling {
+    Polling::new(
+        pool.clone(),
+        env.clone(),
+        desk,
+        bells.polls.clone(),
+        settings.poll.max_events,
+        settings.poll.wait.duration(),
+        settings.push_backoff(),
+    )
 }
 
 fn push_limits(settings: &Settings) -> PushLimits {

@@ -122,7 +122,8 @@ where
     let database = Database::visit(settings, begins).await?;
     let done = work(&database).await;
     database.close().await;
-    super::say(&done?)
+    let said = done?;
+    if said.is_empty() { Ok(()) } else { super::say(&said) }
 }
 
 /// Who acts on the command line, for the audit log: the user by number, which nobody chooses, and by the name that was

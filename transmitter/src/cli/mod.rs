@@ -1,6 +1,7 @@
 //! The command line: what each command takes, and who does it.
 
 mod audit;
+mod backlog;
 mod client;
 mod credential;
 mod database;
@@ -60,13 +61,15 @@ enum Command {
     /// Who did what, and whether that log is whole.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// What waits for whom, how old it is and how fast it goes; and windows that were missed.
+    Backlog(backlog::Asked),
     /// Who may call: receivers, producers and operators.
     #[command(subcommand)]
     Client(client::Command),
     /// SETs that were given up: looked at, sent again, discarded.
     #[command(subcommand)]
     DeadLetter(dead_letter::Command),
-    /// Records one decision, as POST /events would.
+    /// Records a decision, as POST /events would, or a file of them.
     Emit(emit::Emit),
     /// In whose names the service speaks.
     #[command(subcommand)]
@@ -99,6 +102,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Migrate => database::migrate(&settings).await,
         Command::Config => say(&effective(&settings)?),
         Command::Audit(command) => audit::run(&settings, at, command).await,
+        Command::Backlog(asked) => backlog::run(&settings, at, asked).await,
         Command::Client(command) => client::run(&settings, at, command).await,
         Command::DeadLetter(command) => dead_letter::run(&settings, at, command).await,
         Command::Emit(emit) => emit::run(&settings, at, emit).await,

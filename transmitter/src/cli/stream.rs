@@ -1,10 +1,11 @@
-//! `stream list|algorithm|status|verify`.
+//! `stream list|algorithm|status|level|verify`.
 
 use clap::Subcommand;
 use serde_json::json;
 use ssf_common::event::StreamStatus;
 use ssf_common::jwks::Algorithm;
 use ssf_common::runtime::Env;
+use ssf_common::runtime::config::Level;
 use ssf_transmitter::admin::{self, AlgorithmChange, IssuerKeys, KeyRules, KeysError, MAX_PAGE};
 use ssf_transmitter::config::Settings;
 use ssf_transmitter::control::Unsolicited;
@@ -40,6 +41,15 @@ pub(super) enum Command {
         /// Why; the receiver reads it.
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+    },
+    /// Says whose windows hold on a stream: the time within which its receiver must have acknowledged.
+    Level {
+        /// The stream.
+        #[arg(value_name = "STREAM_ID")]
+        stream: StreamKey,
+        /// sl2, sl3, or default: as backlog.level says.
+        #[arg(value_name = "sl2|sl3|default")]
+        level: String,
     },
     /// Sends a verification event that the receiver did not ask for.
     Verify {
@@ -81,6 +91,11 @@ async fn work(
                 String::new()
             };
             Ok(format!("{stream} was {} and is {} now{discarded}", change.from.as_str(), status.as_str()))
+        }
+        Command::Level { stream, level } => {
+            let own = if level == "default" { None } else { Some(level.parse::<Level>()?) };
+            admin::set_stream_level(&database.pool, &issuer, stream, own, &actor(), env).await?;
+            Ok(format!("the windows of {} hold on {stream} now", own.unwrap_or(settings.backlog.level).as_str()))
         }
         Command::Verify { stream } => match admin::verify_stream(&database.pool, &issuer, stream, &actor(), env).await?
         {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ssf_common::runtime::config::ConfigError;
+use ssf_common::runtime::config::{ConfigError, WindowsFault};
 use url::{Host, Url};
 
 use super::Settings;
@@ -70,6 +70,7 @@ impl Settings {
             return wrong("poll.max_events", "must be at least 1");
         }
         self.check_network()?;
+        self.check_backlog()?;
         if !is_identifier(&self.database.schema) {
             return wrong("database.schema", "must be a plain SQL name: lower-case letters, digits and _");
         }
@@ -96,6 +97,9 @@ pub enum SettingsError {
     /// They could not be read.
     #[error(transparent)]
     Load(#[from] ConfigError),
+    /// A window is no promise.
+    #[error(transparent)]
+    Windows(#[from] WindowsFault),
     /// A value is not usable.
     #[error("{key} {remedy}")]
     Value {

@@ -1,6 +1,7 @@
 //! Settings: `config.default.toml` says what each means; here they become types and are checked against each other.
 
 mod authorization;
+mod backlog;
 mod check;
 mod network;
 mod rotation;
@@ -9,6 +10,7 @@ mod settings;
 mod tests;
 
 pub use authorization::{AuthorizationServer, ClientClaim, may_be_called};
+pub use backlog::BacklogSettings;
 pub use check::{MAX_SECONDS, MAX_STREAMS, SettingsError, check_issuer_url};
 pub use rotation::{KEY_SET_MAX_AGE, OUT_OF_TOUCH, SHORTEST_AHEAD};
 pub use settings::{

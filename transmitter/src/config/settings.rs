@@ -8,12 +8,12 @@ use ssf_common::event::Vocabulary;
 use ssf_common::id::IssuerUrl;
 use ssf_common::jwks::Algorithm;
 use ssf_common::protocol::DefaultSubjects;
-use ssf_common::runtime::config::{Layers, Secret, Span};
+use ssf_common::runtime::config::{Layers, Secret, Span, Windows};
 use ssf_common::runtime::http::ForwardedBy;
 use ssf_common::runtime::telemetry::LogSettings;
 use ssf_common::runtime::tls::ClientCertificates;
 
-use super::{AuthorizationServer, SettingsError};
+use super::{AuthorizationServer, BacklogSettings, SettingsError};
 
 /// All settings of the transmitter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     pub push: Push,
     pub poll: Poll,
+    pub windows: Windows,
+    pub backlog: BacklogSettings,
     pub outgoing: OutgoingSettings,
     pub timeline: TimelineSettings,
     pub log: LogSettings,

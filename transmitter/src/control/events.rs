@@ -54,6 +54,7 @@ fn addressed(issuer: IssuerId, stream: StreamKey, event_type: &EventType, payloa
         txn: Txn(event_id.to_string()),
         payload,
         occurred_at: now,
+        batch: None,
     }
 }
 

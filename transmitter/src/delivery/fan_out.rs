@@ -235,6 +235,7 @@ pub(super) mod tests {
             checked: true,
             occurred_at: Timestamp::EPOCH,
             recorded_at: Timestamp::EPOCH,
+            batch: None,
         }
     }
 

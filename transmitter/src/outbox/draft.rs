@@ -73,6 +73,7 @@ impl Draft {
             txn: txn.unwrap_or_else(|| Txn(event_id.to_string())),
             payload: event.to_payload(),
             occurred_at,
+            batch: None,
         })
     }
 }

@@ -30,6 +30,18 @@ impl Lane {
         }
     }
 
+    /// All of them, the most urgent first.
+    pub const ALL: [Self; 3] = [Self::Urgent, Self::Prompt, Self::Bulk];
+
+    /// As it stands in bodies, labels and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Urgent => "urgent",
+            Self::Prompt => "prompt",
+            Self::Bulk => "bulk",
+        }
+    }
+
     /// As the database keeps it.
     pub const fn number(self) -> i16 {
         match self {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 use ssf_common::clock::{Clock, Timestamp};
 use ssf_common::id::Txn;
 use ssf_common::runtime::batch::{BatchError, Batcher};
 use ssf_common::runtime::worker::Wake;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{EventId, Lane, store};
+use super::{BatchId, EventId, Lane, NewBatch, store};
 use crate::issuer::IssuerId;
 use crate::stream::StreamKey;
 
@@ -35,6 +35,8 @@ pub struct NewEvent {
     pub payload: Value,
     /// The decision.
     pub occurred_at: Timestamp,
+    /// The batch it was handed in with.
+    pub batch: Option<BatchId>,
 }
 
 /// Records one decision in the caller's transaction: it goes out if, and only if, that transaction commits. Other
@@ -64,6 +66,7 @@ pub struct Recorder {
     batcher: Batcher<HandedIn, (), sqlx::Error>,
     /// Room for events that wait.
     waiting: Arc<Semaphore>,
+    size: usize,
     /// How much of it requests with many events may take.
     waiting_in_bulk: Arc<Semaphore>,
 }
@@ -71,6 +74,7 @@ pub struct Recorder {
 /// The events of one request, with the room they take until they are recorded: whoever handed them in may be gone by then.
 struct HandedIn {
     events: Vec<NewEvent>,
+    batch: Option<NewBatch>,
     room: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
 }
 
@@ -82,21 +86,37 @@ impl Recorder {
             let (pool, clock, fan_out) = (pool.clone(), Arc::clone(&clock), fan_out.clone());
             async move {
                 let answers = vec![(); requests.len()];
-                let (events, _rooms): (Vec<_>, Vec<_>) = requests.into_iter().map(|one| (one.events, one.room)).unzip();
-                let events: Vec<NewEvent> = events.into_iter().flatten().collect();
-                store::insert(&mut *pool.acquire().await?, &events, clock.now()).await?;
+                let mut events: Vec<NewEvent> = Vec::new();
+                let (mut batches, mut rooms) = (Vec::new(), Vec::new());
+                for one in requests {
+                    batches.extend(one.batch.map(|batch| (batch, one.events.len())));
+                    events.extend(one.events);
+                    rooms.push(one.room);
+                }
+                write(&mut *pool.acquire().await?, &batches, &events, clock.now()).await?;
                 fan_out.wake();
                 Ok(answers)
             }
         });
         let semaphore = |size: usize| Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS)));
-        Self { batcher, waiting: semaphore(max_waiting), waiting_in_bulk: semaphore(max_waiting - max_waiting / 10) }
+        let waiting = semaphore(max_waiting);
+        Self {
+            batcher,
+            size: waiting.available_permits(),
+            waiting,
+            waiting_in_bulk: semaphore(max_waiting - max_waiting / 10),
+        }
     }
 
-    /// Returns after the commit.
-    pub async fn record(&self, events: Vec<NewEvent>) -> Result<(), RecordError> {
+    /// Returns after the commit. If they are a batch, it is recorded with them.
+    pub async fn record(&self, events: Vec<NewEvent>, batch: Option<NewBatch>) -> Result<(), RecordError> {
         let room = self.room_for(events.len()).ok_or(RecordError::Overloaded)?;
-        self.batcher.submit(HandedIn { events, room }).await
+        self.batcher.submit(HandedIn { events, batch, room }).await
+    }
+
+    /// How many events wait for their commit.
+    pub fn waiting(&self) -> usize {
+        self.size - self.waiting.available_permits()
     }
 
     /// Waits until everything handed in is recorded.
@@ -113,6 +133,25 @@ impl Recorder {
         };
         Some((Arc::clone(&self.waiting).try_acquire_many_owned(count).ok()?, in_bulk))
     }
+}
+
+/// Writes all of it or nothing.
+async fn write(
+    conn: &mut PgConnection,
+    batches: &[(NewBatch, usize)],
+    events: &[NewEvent],
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    if batches.is_empty() {
+        // one statement needs no transaction around it
+        return store::insert(conn, events, now).await;
+    }
+    let mut tx = conn.begin().await?;
+    for (batch, of_batch) in batches {
+        store::begin_portion(&mut tx, batch, *of_batch, now).await?;
+    }
+    store::insert(&mut tx, events, now).await?;
+    tx.commit().await
 }
 
 /// Why nothing was recorded.

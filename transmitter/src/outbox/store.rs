@@ -4,7 +4,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 
-use super::{EventId, NewEvent};
+use super::{BatchId, EventId, NewBatch, NewEvent};
 use crate::client::ClientKey;
 use crate::issuer::IssuerId;
 use crate::stream::StreamKey;
@@ -20,12 +20,13 @@ pub(crate) async fn insert(conn: &mut PgConnection, events: &[NewEvent], now: Ti
     let txns: Vec<&str> = events.iter().map(|event| event.txn.as_str()).collect();
     let payloads: Vec<&Value> = events.iter().map(|event| &event.payload).collect();
     let occurred: Vec<Timestamp> = events.iter().map(|event| event.occurred_at).collect();
+    let batches: Vec<Option<BatchId>> = events.iter().map(|event| event.batch).collect();
     sqlx::query!(
         // `with ordinality` keeps the producer's order, from which seq follows
-        "insert into outbox (event_id, issuer_id, stream_id, event_type, subject, lane, txn, payload, occurred_at, recorded_at, checked)
-         select event_id, issuer_id, stream_id, event_type, subject, lane, txn, payload, occurred_at, $10, true
-           from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::jsonb[], $6::smallint[], $7::text[], $8::jsonb[], $9::timestamptz[])
-                with ordinality as new (event_id, issuer_id, stream_id, event_type, subject, lane, txn, payload, occurred_at, place)
+        "insert into outbox (event_id, issuer_id, stream_id, event_type, subject, lane, txn, payload, occurred_at, recorded_at, checked, batch_id)
+         select event_id, issuer_id, stream_id, event_type, subject, lane, txn, payload, occurred_at, $10, true, batch_id
+           from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::jsonb[], $6::smallint[], $7::text[], $8::jsonb[], $9::timestamptz[], $11::uuid[])
+                with ordinality as new (event_id, issuer_id, stream_id, event_type, subject, lane, txn, payload, occurred_at, batch_id, place)
           order by place",
         ids as _,
         issuers as _,
@@ -37,10 +38,42 @@ pub(crate) async fn insert(conn: &mut PgConnection, events: &[NewEvent], now: Ti
         payloads as _,
         occurred as _,
         now as _,
+        batches as _,
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Begins a portion of a batch, and the batch with its first; `false` if the portion was recorded before. Whoever records
+/// the same one at the same time waits here until the other has committed or gone.
+pub(crate) async fn begin_portion(
+    conn: &mut PgConnection,
+    batch: &NewBatch,
+    events: usize,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    sqlx::query!(
+        "insert into batch (id, issuer_id, created_at, announced) values ($1, $2, $3, $4) on conflict do nothing",
+        batch.id as _,
+        batch.issuer as _,
+        now as _,
+        batch.announced,
+    )
+    .execute(&mut *conn)
+    .await?;
+    let begun = sqlx::query!(
+        "insert into batch_portion (batch_id, portion, events, recorded_at)
+         select id, $2, $3, $4 from batch where id = $1 and issuer_id = $5 on conflict do nothing",
+        batch.id as _,
+        batch.portion,
+        i32::try_from(events).unwrap_or(i32::MAX),
+        now as _,
+        batch.issuer as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(begun.rows_affected() == 1)
 }
 
 /// Sets the search path until the end of the transaction; returns the one there was.

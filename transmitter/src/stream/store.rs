@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 use ssf_common::event::StreamStatus;
 use ssf_common::protocol::DeliveryMethod;
+use ssf_common::runtime::config::Level;
 
 use super::{Stream, StreamKey, Wanted};
 use crate::client::ClientKey;
@@ -335,4 +336,18 @@ pub(crate) async fn subscriptions(conn: &mut PgConnection, issuers: &[IssuerId])
         filters_subjects: row.filters_subjects,
     });
     Ok(subscriptions.collect())
+}
+
+/// Sets whose windows hold on a stream.
+pub(crate) async fn set_level(
+    conn: &mut PgConnection,
+    stream: StreamKey,
+    level: Option<Level>,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let level = level.map(Level::as_str);
+    sqlx::query!("update stream set level = $2, updated_at = $3 where id = $1", stream as _, level, now as _)
+        .execute(conn)
+        .await?;
+    Ok(())
 }

@@ -15,4 +15,4 @@ pub use fault::ConfigError;
 pub use layers::{Layers, effective, load};
 pub use secret::{Secret, SecretError, resolve_secret};
 pub use span::{NotASpan, Span};
-pub use windows::{BindingClass, Level, LevelWindows, Windows, WindowsFault};
+pub use windows::{BindingClass, Level, LevelWindows, NotALevel, Windows, WindowsFault};

@@ -4,6 +4,7 @@
 //! passed and a session that may still be used is a breach. Both parties have the table: the receiver holds its sessions
 //! against it, the transmitter its backlog.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,19 @@ impl Level {
             Self::Sl2 => "sl2",
             Self::Sl3 => "sl3",
         }
+    }
+}
+
+/// The text is not a level.
+#[derive(Debug, thiserror::Error)]
+#[error("not a level; write sl2 or sl3")]
+pub struct NotALevel;
+
+impl FromStr for Level {
+    type Err = NotALevel;
+
+    fn from_str(text: &str) -> Result<Self, NotALevel> {
+        Self::ALL.into_iter().find(|level| level.as_str() == text).ok_or(NotALevel)
     }
 }
 

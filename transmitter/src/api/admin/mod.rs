@@ -4,6 +4,7 @@
 //! Lists are pages `{"items", "next"}`; every change writes its entry of the audit log in the same transaction.
 
 mod audit;
+mod backlog;
 mod clients;
 mod credentials;
 mod dead_letters;
@@ -64,6 +65,10 @@ pub(super) fn router() -> OpenApiRouter<ApiState> {
         .routes(routes!(keys::set_algorithm))
         .routes(routes!(stream_control::set_status))
         .routes(routes!(stream_control::verify))
+        .routes(routes!(backlog::read))
+        .routes(routes!(backlog::of_stream))
+        .routes(routes!(backlog::set_level))
+        .routes(routes!(backlog::breaches))
         .routes(routes!(audit::list))
         .routes(routes!(audit::verify))
 }
@@ -83,7 +88,7 @@ impl Admin {
     }
 
     /// Whether the whole service is theirs.
-    fn operator(self) -> Result<Self, ApiError> {
+    pub(super) fn operator(self) -> Result<Self, ApiError> {
         if self.is_operator {
             Ok(self)
         } else {

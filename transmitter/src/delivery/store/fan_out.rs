@@ -8,7 +8,7 @@ use ssf_common::clock::Timestamp;
 
 use crate::delivery::DeliveryId;
 use crate::issuer::IssuerId;
-use crate::outbox::{EventId, Lane};
+use crate::outbox::{BatchId, EventId, Lane};
 use crate::stream::StreamKey;
 
 /// A decision from the outbox.
@@ -28,6 +28,7 @@ pub(crate) struct Recorded {
     pub(crate) checked: bool,
     pub(crate) occurred_at: Timestamp,
     pub(crate) recorded_at: Timestamp,
+    pub(crate) batch: Option<BatchId>,
 }
 
 /// A delivery to be made.
@@ -62,7 +63,7 @@ pub(crate) async fn take(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Ve
                                select o.seq from outbox o where o.order_key = h.order_key and o.seq < h.last order by o.seq offset 0
                            ) o)
            select o.seq, o.event_id as "event_id: EventId", o.issuer_id as "issuer: IssuerId", o.stream_id as "stream: StreamKey",
-                  o.event_type, o.subject::text as "subject!", o.payload::text as "payload!", o.order_key, o.lane, o.checked, o.occurred_at, o.recorded_at
+                  o.event_type, o.subject::text as "subject!", o.payload::text as "payload!", o.order_key, o.lane, o.checked, o.occurred_at, o.recorded_at, o.batch_id as "batch: BatchId"
              from outbox o where o.seq = any (array(select seq from batch)) order by o.seq"#,
         limit,
     )
@@ -82,6 +83,7 @@ pub(crate) async fn take(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Ve
         checked: row.checked,
         occurred_at: row.occurred_at,
         recorded_at: row.recorded_at,
+        batch: row.batch,
     });
     Ok(recorded.collect())
 }
@@ -124,15 +126,16 @@ pub(crate) async fn finish(
     let recorded_at: Vec<Timestamp> = recorded.iter().map(|event| event.recorded_at).collect();
     let occurred_at: Vec<Timestamp> = recorded.iter().map(|event| event.occurred_at).collect();
     let types: Vec<&str> = recorded.iter().map(|event| event.event_type.as_str()).collect();
+    let batches: Vec<Option<BatchId>> = recorded.iter().map(|event| event.batch).collect();
     let order_keys: Vec<i64> = recorded.iter().map(|event| event.order_key).collect();
     sqlx::query!(
         "with left_outbox as (
              delete from outbox o where o.seq = any ($1) returning o.*, array_position($1::bigint[], o.seq) as place
          ), kept as (
              insert into event (event_id, recorded_at, seq, issuer_id, stream_id, event_type, subject, lane, txn, payload, occurred_at,
-                    fanned_out_at, streams, state, rejection)
+                    fanned_out_at, streams, state, rejection, batch_id)
              select event_id, recorded_at, seq, issuer_id, stream_id, event_type, subject, lane, txn, payload, occurred_at, $7,
-                    ($8::int[])[place], case when ($2::text[])[place] is null then 'fanned_out' else 'rejected' end, ($2::text[])[place]
+                    ($8::int[])[place], case when ($2::text[])[place] is null then 'fanned_out' else 'rejected' end, ($2::text[])[place], batch_id
                from left_outbox
          ), slow as (
              -- waits for nobody: what is locked is being taken or settled, and is promoted when it is put off
@@ -147,11 +150,12 @@ pub(crate) async fn finish(
               where d.id = any (array(select id from slow))
          )
          insert into delivery (id, issuer_id, stream_id, event_id, recorded_at, event_type, order_key, lane, due_at, occurred_at, fanned_out_at,
-                retained_since)
+                retained_since, batch_id)
          select p.id, ($12::uuid[])[p.place], p.stream_id, ($13::uuid[])[p.place], ($14::timestamptz[])[p.place], ($15::text[])[p.place],
                 ($16::bigint[])[p.place], p.lane, $7, ($17::timestamptz[])[p.place], $7,
                 -- what waited in the outbox for days keeps its event from being dropped with its day, as what is sent again does
-                case when ($14::timestamptz[])[p.place] < $7 - interval '1 day' then $7 end
+                case when ($14::timestamptz[])[p.place] < $7 - interval '1 day' then $7 end,
+                ($18::uuid[])[p.place]
            from unnest($3::uuid[], $4::int[], $5::uuid[], $6::smallint[]) as p (id, place, stream_id, lane)",
         &seqs,
         rejections as _,
@@ -170,6 +174,7 @@ pub(crate) async fn finish(
         types as _,
         &order_keys,
         occurred_at as _,
+        batches as _,
     )
     .execute(&mut *conn)
     .await?;

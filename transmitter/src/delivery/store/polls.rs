@@ -97,23 +97,23 @@ pub(crate) async fn settle(
         "with settled as (
              delete from delivery d where d.id = any ($2) and d.stream_id = $1
              returning d.id, d.seq, d.issuer_id, d.stream_id, d.event_id, d.recorded_at, d.event_type, d.lane, d.attempts, d.occurred_at,
-                       d.fanned_out_at, d.first_taken_at, d.sent_at, d.attempt_log, array_position($2::uuid[], d.id) as place
+                       d.fanned_out_at, d.first_taken_at, d.sent_at, d.attempt_log, d.batch_id, array_position($2::uuid[], d.id) as place
          ), gone as (
              select s.*, ($3::text[])[place] as error_code, ($4::text[])[place] as error from settled s
          ), buried as (
              insert into dead_letter (id, issuer_id, stream_id, event_id, event_type, subject, payload, txn, lane, attempts, error_code, error,
-                    occurred_at, recorded_at, fanned_out_at, died_at, seq, first_taken_at, attempt_log)
+                    occurred_at, recorded_at, fanned_out_at, died_at, seq, first_taken_at, attempt_log, batch_id)
              select g.id, g.issuer_id, g.stream_id, g.event_id, g.event_type, e.subject, e.payload, e.txn, g.lane, g.attempts, g.error_code,
-                    coalesce(g.error, ''), g.occurred_at, g.recorded_at, g.fanned_out_at, $5, g.seq, g.first_taken_at, g.attempt_log
+                    coalesce(g.error, ''), g.occurred_at, g.recorded_at, g.fanned_out_at, $5, g.seq, g.first_taken_at, g.attempt_log, g.batch_id
                from gone g cross join lateral (
                         select * from event where event.event_id = g.event_id and event.recorded_at = g.recorded_at offset 0) e
               where g.error_code is not null
          )
          insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome, error_code,
-                attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
+                attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at, batch_id)
          select id, $5, seq, issuer_id, stream_id, event_id, event_type, 'poll', lane,
                 case when error_code is null then 'acknowledged' else 'refused' end, error_code,
-                attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at
+                attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at, batch_id
            from gone",
         stream as _,
         ids as _,

@@ -65,14 +65,14 @@ pub(crate) async fn replay(
                on conflict do nothing
            )
            insert into delivery (id, seq, issuer_id, stream_id, event_id, recorded_at, event_type, order_key, lane, due_at, attempts,
-                  occurred_at, fanned_out_at, first_taken_at, last_error, attempt_log, retained_since)
+                  occurred_at, fanned_out_at, first_taken_at, last_error, attempt_log, retained_since, batch_id)
            overriding system value
            select g.id, coalesce(g.seq, f.seq, nextval(pg_get_serial_sequence('delivery', 'seq'))), g.issuer_id, g.stream_id, g.event_id,
                   g.recorded_at, g.event_type, hashtextextended(g.subject::text, 0), g.lane, $3, g.attempts, g.occurred_at, g.fanned_out_at,
                   coalesce(g.first_taken_at, f.first_taken_at), g.error,
                   case when g.error_code = 'expired' then g.attempt_log
                        else attempt_logged(g.attempt_log, g.died_at, 'refused with ' || g.error_code || case when g.error = '' then '' else ': ' || g.error end) end,
-                  $3
+                  $3, g.batch_id
              from gone g left join forgotten f on f.id = g.id
            returning stream_id as "stream: StreamKey", order_key"#,
         issuer as _,

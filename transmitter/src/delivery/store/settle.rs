@@ -55,16 +55,16 @@ pub(crate) async fn finish(conn: &mut PgConnection, finished: &[Finished]) -> sq
              delete from delivery d
               where d.id = any ($1) and d.lease_id = ($2::uuid[])[array_position($1::uuid[], d.id)]
              returning d.id, d.seq, d.issuer_id, d.stream_id, d.event_id, d.recorded_at, d.event_type, d.lane, d.attempts, d.occurred_at,
-                       d.fanned_out_at, d.first_taken_at, d.attempt_log, array_position($1::uuid[], d.id) as place
+                       d.fanned_out_at, d.first_taken_at, d.attempt_log, d.batch_id, array_position($1::uuid[], d.id) as place
          ), gone as (
              select s.*, ($3::text[])[place] as error_code, ($4::text[])[place] as error, ($5::timestamptz[])[place] as signed_at,
                     ($6::timestamptz[])[place] as sent_at, ($7::timestamptz[])[place] as settled_at, ($8::bool[])[place] as oddly
                from settled s
          ), buried as (
              insert into dead_letter (id, issuer_id, stream_id, event_id, event_type, subject, payload, txn, lane, attempts, error_code, error,
-                    occurred_at, recorded_at, fanned_out_at, died_at, seq, first_taken_at, attempt_log)
+                    occurred_at, recorded_at, fanned_out_at, died_at, seq, first_taken_at, attempt_log, batch_id)
              select g.id, g.issuer_id, g.stream_id, g.event_id, g.event_type, e.subject, e.payload, e.txn, g.lane, g.attempts, g.error_code,
-                    coalesce(g.error, ''), g.occurred_at, g.recorded_at, g.fanned_out_at, g.settled_at, g.seq, g.first_taken_at, g.attempt_log
+                    coalesce(g.error, ''), g.occurred_at, g.recorded_at, g.fanned_out_at, g.settled_at, g.seq, g.first_taken_at, g.attempt_log, g.batch_id
                from gone g cross join lateral (
                         select * from event where event.event_id = g.event_id and event.recorded_at = g.recorded_at offset 0) e
               where g.error_code is not null
@@ -77,10 +77,10 @@ pub(crate) async fn finish(conn: &mut PgConnection, finished: &[Finished]) -> sq
                     odd_success_at = greatest(h.odd_success_at, excluded.odd_success_at)
          )
          insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome, error_code,
-                attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, signed_at, sent_at)
+                attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, signed_at, sent_at, batch_id)
          select id, settled_at, seq, issuer_id, stream_id, event_id, event_type, 'push', lane,
                 case when error_code is null then 'acknowledged' else 'refused' end, error_code,
-                attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, signed_at, sent_at
+                attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, signed_at, sent_at, batch_id
            from gone",
         ids as _,
         leases as _,

@@ -40,9 +40,9 @@ async fn discard(
                  delete from delivery d where d.id = any (array(select id from step)) returning d.*
              )
              insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
-                    error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
+                    error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at, batch_id)
              select g.id, $2, g.seq, g.issuer_id, g.stream_id, g.event_id, g.event_type, s.delivery_method, g.lane, 'discarded',
-                    $4, g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at
+                    $4, g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at, g.batch_id
                from gone g join stream s on s.id = g.stream_id",
             stream as _,
             now as _,
@@ -84,9 +84,9 @@ pub(crate) async fn discard_returned(conn: &mut PgConnection, limit: i64, now: T
              returning d.*, (select r.removed from returned r where r.id = d.id) as removed
          )
          insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome,
-                error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
+                error_code, attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at, batch_id)
          select g.id, $1, g.seq, g.issuer_id, g.stream_id, g.event_id, g.event_type, s.delivery_method, g.lane, 'discarded',
-                coalesce(g.removed, 'stream_disabled'), g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at
+                coalesce(g.removed, 'stream_disabled'), g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at, g.batch_id
            from gone g join stream s on s.id = g.stream_id",
         now as _,
         limit,
@@ -115,17 +115,17 @@ pub(crate) async fn expire(
              delete from delivery d where d.id = any (array(select id from old)) returning d.*
          ), buried as (
              insert into dead_letter (id, issuer_id, stream_id, event_id, event_type, subject, payload, txn, lane, attempts, error_code, error,
-                    occurred_at, recorded_at, fanned_out_at, died_at, seq, first_taken_at, attempt_log)
+                    occurred_at, recorded_at, fanned_out_at, died_at, seq, first_taken_at, attempt_log, batch_id)
              select g.id, g.issuer_id, g.stream_id, g.event_id, g.event_type, e.subject, e.payload, e.txn, g.lane, g.attempts, 'expired',
-                    coalesce(g.last_error, case when s.status = 'paused' then 'held by a paused stream' else 'never answered' end), g.occurred_at, g.recorded_at, g.fanned_out_at, $3, g.seq, g.first_taken_at, g.attempt_log
+                    coalesce(g.last_error, case when s.status = 'paused' then 'held by a paused stream' else 'never answered' end), g.occurred_at, g.recorded_at, g.fanned_out_at, $3, g.seq, g.first_taken_at, g.attempt_log, g.batch_id
                from gone g cross join lateral (
                         select * from event where event.event_id = g.event_id and event.recorded_at = g.recorded_at offset 0) e
                join stream s on s.id = g.stream_id
          )
          insert into delivery_history (id, settled_at, seq, issuer_id, stream_id, event_id, event_type, delivery_method, lane, outcome, error_code,
-                attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at)
+                attempts, occurred_at, recorded_at, fanned_out_at, first_taken_at, sent_at, batch_id)
          select g.id, $3, g.seq, g.issuer_id, g.stream_id, g.event_id, g.event_type, s.delivery_method, g.lane, 'expired', 'expired',
-                g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at
+                g.attempts, g.occurred_at, g.recorded_at, g.fanned_out_at, g.first_taken_at, g.sent_at, g.batch_id
            from gone g join stream s on s.id = g.stream_id",
         before as _,
         limit,

@@ -1,4 +1,10 @@
-//! `emit`: one decision straight into the outbox; a running service sends it at once.
+//! `emit`: decisions straight into the outbox; a running service sends them at once. One is given by arguments, many in a
+//! file ([`file`]).
+
+mod file;
+mod progress;
+
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -8,7 +14,7 @@ use ssf_transmitter::outbox::{Draft, record};
 
 use super::database::{Begins, Database, on_database};
 
-/// The decision.
+/// The decision, or a file of them.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ssf-transmitter emit session-revoked \\
@@ -17,20 +23,35 @@ use super::database::{Begins, Database, on_database};
       --subject '{\"format\":\"iss_sub\",\"iss\":\"https://idp.example\",\"sub\":\"u1\"}'
   ssf-transmitter emit credential-change \\
       --subject '{\"format\":\"email\",\"email\":\"a@example.com\"}' \\
-      --member credential_type=password --member change_type=update")]
+      --member credential_type=password --member change_type=update
+  ssf-transmitter emit session-revoked --file users.ndjson --watch")]
 pub(super) struct Emit {
     /// Short name (session-revoked, revalidate, account-disabled, …) or URI.
-    event_type: String,
+    #[arg(required_unless_present = "file")]
+    event_type: Option<String>,
     /// The subject identifier, JSON (RFC 9493).
-    #[arg(long, value_name = "JSON", value_parser = json_object)]
-    subject: Value,
+    #[arg(long, value_name = "JSON", value_parser = json_object, required_unless_present = "file", conflicts_with = "file")]
+    subject: Option<Value>,
+    /// Many decisions, one a line: each a subject identifier, or a whole event as POST /events takes it. Run again after an
+    /// interruption, the same file with the same arguments sends nothing twice.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The type of the lines that name none; the same as EVENT_TYPE.
+    #[arg(long = "type", value_name = "TYPE", requires = "file", conflicts_with = "event_type")]
+    of_type: Option<String>,
+    /// Sets this sending of a file apart from an earlier one, so that it is sent once more.
+    #[arg(long, value_name = "TEXT", requires = "file")]
+    label: Option<String>,
+    /// Waits until everything of the file is settled at every receiver.
+    #[arg(long, requires = "file")]
+    watch: bool,
     /// A member of the event; the value is JSON, or text if it is not. May be given several times.
     #[arg(long = "member", value_name = "NAME=VALUE", value_parser = member)]
     members: Vec<(String, Value)>,
     /// When it happened, RFC 3339; now if left out.
     #[arg(long, value_name = "TIME")]
     occurred_at: Option<String>,
-    /// The cause, the same for all SETs of this event.
+    /// The cause, the same for all SETs of this event, or of the whole file.
     #[arg(long)]
     txn: Option<String>,
     /// urgent, prompt or bulk, instead of the type's own.
@@ -41,6 +62,13 @@ pub(super) struct Emit {
 /// Records it and prints its ids.
 pub(super) async fn run(settings: &Settings, at: Option<&str>, emit: Emit) -> anyhow::Result<()> {
     let env = Env::system();
+    if let Some(path) = &emit.file {
+        let orders = file::Orders { path, common: emit.common(), label: emit.label.as_deref(), watch: emit.watch };
+        return on_database(settings, Begins::Never, async |database| {
+            file::send(settings, at, database, &orders, &env).await
+        })
+        .await;
+    }
     let draft = emit.draft()?;
     on_database(settings, Begins::Never, async |database| work(settings, at, database, draft, &env).await).await
 }
@@ -62,17 +90,27 @@ async fn work(
 
 impl Emit {
     fn draft(&self) -> anyhow::Result<Draft> {
-        let mut draft = Map::new();
-        draft.insert("type".into(), json!(self.event_type));
-        draft.insert("subject".into(), self.subject.clone());
-        for (name, text) in [("occurred_at", &self.occurred_at), ("txn", &self.txn), ("lane", &self.lane)] {
-            if let Some(text) = text {
-                draft.insert(name.into(), json!(text));
-            }
-        }
-        draft.extend(self.members.iter().cloned());
+        let mut draft = self.common();
+        draft.extend(self.subject.clone().map(|subject| ("subject".to_owned(), subject)));
         serde_json::from_value(Value::Object(draft))
             .map_err(|error| anyhow::anyhow!("the decision is not valid: {error}"))
+    }
+
+    /// What the arguments say of every decision.
+    fn common(&self) -> Map<String, Value> {
+        let mut common = Map::new();
+        let event_type = self.event_type.as_ref().or(self.of_type.as_ref());
+        let named = [
+            ("type", event_type),
+            ("occurred_at", self.occurred_at.as_ref()),
+            ("txn", self.txn.as_ref()),
+            ("lane", self.lane.as_ref()),
+        ];
+        for (name, text) in named {
+            common.extend(text.map(|text| (name.to_owned(), json!(text))));
+        }
+        common.extend(self.members.iter().cloned());
+        common
     }
 }
 

@@ -1,0 +1,7 @@
+//! SQL of the backlog: adding up, looking, alarms, breaches, batches.
+
+pub(crate) mod alarms;
+pub(crate) mod batches;
+pub(crate) mod breaches;
+pub(crate) mod observe;
+pub(crate) mod tally;

@@ -170,7 +170,7 @@ async fn after_a_gap_every_session_is_revalidated_in_its_turn_and_none_twice() {
             })
             .collect()
     };
-    rp.clock.advance(Duration::from_secs(60));
+    rp.clock.advance(Duration::from_mins(1));
     gap(&rp, START + 10).await;
     let mut counts = Vec::new();
     for _ in 0..=4 {
@@ -199,15 +199,15 @@ async fn after_a_gap_every_session_is_revalidated_in_its_turn_and_none_twice() {
 async fn two_processes_agree_whose_turn_it_is() {
     let rp = Rp::start().await;
     let other = Rp::on(rp.pool.clone()).await;
-    rp.clock.advance(Duration::from_secs(60));
-    other.clock.advance(Duration::from_secs(60));
+    rp.clock.advance(Duration::from_mins(1));
+    other.clock.advance(Duration::from_mins(1));
     gap(&rp, START).await;
     let checks: Vec<Value> = (0..200)
         .map(|number| json!({"issuer": ISSUER, "subject": opaque(&format!("user-{number}")), "origin": START}))
         .collect();
     let mut both = Vec::new();
     for rp in [&rp, &other] {
-        rp.clock.advance(Duration::from_secs(60));
+        rp.clock.advance(Duration::from_mins(1));
         rp.look().await;
         let answer = rp.call(Method::POST, "/v1/check/batch", Some(&json!({"checks": checks}))).await.1;
         let states: Vec<Value> = answer["results"].as_array().unwrap().iter().map(|r| r["state"].clone()).collect();

@@ -1,5 +1,6 @@
 //! A session that exists only to be revoked, on the whole road: real processes, real sockets.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ async fn probing(plan: Plan, url: Option<String>) -> (Road, Value) {
     let rp = &mut road.receivers[0];
     let mut probe = format!("[upstreams.idp.probe]\nevery = \"10s\"\ntoken = \"{token}\"\n");
     if let Some(url) = url {
-        probe.push_str(&format!("url = \"{url}\"\n"));
+        let _ = writeln!(probe, "url = \"{url}\"");
     }
     rp.process.stop().await.unwrap();
     rp.process.configure(&probe).unwrap();

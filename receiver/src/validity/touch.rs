@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { soft: Duration::from_secs(30), hard: Duration::from_secs(60) };
+    const LIMITS: Limits = Limits { soft: Duration::from_secs(30), hard: Duration::from_mins(1) };
     const ACTIVE: Verdict = Verdict { state: State::Active, reason: None };
 
     fn heard(seconds_ago: u64) -> Touch {

@@ -86,7 +86,9 @@ async fn whatever_happened_memory_answers_what_the_database_says() {
             for _ in 0..dice.below(8) {
                 happen(&rps[dice.below(3) as usize], &dice).await;
                 if dice.below(3) == 0 {
-                    rps.iter().for_each(|rp| rp.clock.advance(Duration::from_secs(1)));
+                    for rp in &rps {
+                        rp.clock.advance(Duration::from_secs(1));
+                    }
                 }
             }
             for rp in &rps {

@@ -88,7 +88,7 @@ async fn an_rp_asks_in_process() {
     let rp = crate::rp::Rp::start().await;
     let user = json!({"format": "opaque", "id": "user-1"});
     rp.register("session-1", json!({"subject": user})).await;
-    let validity = Validity::new(rp.replica.clone(), Env::system());
+    let validity = Validity::new(rp.replica.clone(), rp.env.clone());
     assert!(may_continue(&validity, "session-1").await.unwrap());
     rp.tell("session-revoked", &user, &json!({})).await;
     assert!(!may_continue(&validity, "session-1").await.unwrap());

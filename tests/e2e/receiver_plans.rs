@@ -95,7 +95,7 @@ async fn a_day(rp: &Rp) {
     }
 }
 
-/// Three cut-offs moved, and two sessions with them: their application is called back and watched by somebody else.
+/// Four cut-offs moved, and three sessions with them: their application is called back and watched by somebody else.
 async fn tell_the_application(rp: &Rp) {
     let application = MockServer::start().await;
     Mock::given(method("POST")).respond_with(ResponseTemplate::new(204)).mount(&application).await;
@@ -111,9 +111,9 @@ async fn tell_the_application(rp: &Rp) {
     effects.targets()[0].tick().await.unwrap();
     effects.targets()[0].idle().await;
     effects.upkeep().tick().await.unwrap();
-    assert_eq!(application.received_requests().await.unwrap().len(), 2, "one session was proved again meanwhile");
-    for _ in 0..3 {
-        assert!(heard.recv().await.is_some(), "the place it begins, and two sessions");
+    assert_eq!(application.received_requests().await.unwrap().len(), 3, "one session was proved again meanwhile");
+    for _ in 0..4 {
+        assert!(heard.recv().await.is_some(), "the place it begins, and three sessions");
     }
 }
 

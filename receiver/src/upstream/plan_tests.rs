@@ -1,6 +1,7 @@
 //! The steps in their order, and which stream is ours.
 
 use serde_json::json;
+use ssf_common::runtime::config::Span;
 
 use super::*;
 use crate::config::Delivery as Configured;
@@ -12,7 +13,8 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn settings() -> UpstreamSettings {
-    UpstreamSettings::new("https://idp.example".into(), Configured::Push)
+    let settings = UpstreamSettings::new("https://idp.example".into(), Configured::Push);
+    UpstreamSettings { verify_every: Some(Span::from_secs(300)), ..settings }
 }
 
 fn stream(id: &str, endpoint: &str, description: &str) -> StreamConfiguration {

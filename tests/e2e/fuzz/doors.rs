@@ -35,7 +35,7 @@ const fn door(verb: &'static str, path: &'static str, by: Who, body: Body) -> Do
 }
 
 /// Everything that reads a body. `{poll}`, `{push}`, `{event}`, `{issuer}` and `{client}` stand for ids.
-pub(super) const DOORS: [Door; 27] = [
+pub(super) const DOORS: [Door; 28] = [
     door("POST", "/ssf/streams", Who::Receiver, Body::Json(create)),
     door("PATCH", "/ssf/streams", Who::Receiver, Body::Json(patch)),
     door("PUT", "/ssf/streams", Who::Receiver, Body::Json(put)),
@@ -68,6 +68,7 @@ pub(super) const DOORS: [Door; 27] = [
     door("PATCH", "/admin/v1/issuers/{issuer}", Who::Operator, Body::Json(issuer_patch)),
     door("POST", "/admin/v1/keys/rotate", Who::Operator, Body::Json(|_| json!({"algorithm": "ES256", "now": false}))),
     door("PUT", "/admin/v1/streams/{push}/status", Who::Operator, Body::Json(operated)),
+    door("PUT", "/admin/v1/streams/{push}/level", Who::Operator, Body::Json(|_| json!({"level": "sl3"}))),
     door("POST", "/admin/v1/streams/{push}/verify", Who::Operator, Body::Json(|_| json!({}))),
     door("PUT", "/admin/v1/streams/{push}/algorithm", Who::Operator, Body::Json(|_| json!({"algorithm": "ES256"}))),
     door("POST", "/admin/v1/dead-letters/replay", Who::Operator, Body::Json(replay)),

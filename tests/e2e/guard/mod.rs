@@ -37,7 +37,11 @@ impl Gate {
         let door = UnixDoor::bind(&folder.0.join("api.sock"), 0o600, "server.socket").unwrap();
         let (router, stop) = (peer.receiver.socket_router(), serving.clone());
         serving.spawn("socket", async move { Server::default().serve_unix(door, router, &stop).await.unwrap() });
-        Self { peer, folder, authorization, serving, told: AtomicU32::new(0) }
+        let gate = Self { peer, folder, authorization, serving, told: AtomicU32::new(0) };
+        // a sign of life: who was never heard of is out of touch
+        gate.tell("session-revoked", &json!({"format": "opaque", "id": "nobody"})).await;
+        gate.peer.receiver.replica().follow_changes().await.unwrap();
+        gate
     }
 
     /// The unix socket.

@@ -28,6 +28,7 @@ async fn the_metadata_say_what_a_receiver_needs_and_nothing_that_is_not_there() 
         "add_subject_endpoint": "ISSUER/ssf/subjects/add",
         "remove_subject_endpoint": "ISSUER/ssf/subjects/remove",
         "verification_endpoint": "ISSUER/ssf/verify",
+        "enforcement_receipts_endpoint": "ISSUER/receipts",
         "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6749"}],
         "default_subjects": "ALL",
     });

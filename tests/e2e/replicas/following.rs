@@ -175,7 +175,7 @@ async fn numbers_that_a_new_server_gave_a_second_time_are_read_again() {
 #[tokio::test]
 async fn an_application_asks_in_its_own_process_without_waiting() {
     let rp = Rp::start().await;
-    let validity = Validity::new(rp.replica.clone(), ssf_common::runtime::Env::system());
+    let validity = Validity::new(rp.replica.clone(), rp.env());
     let named = Question::Named("s-1".into());
     assert_eq!(validity.check_now(&named), Err(NotNow::NotInMemory));
     rp.register("s-1", json!({"subject": opaque("user-1")})).await;

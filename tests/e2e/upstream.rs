@@ -54,7 +54,7 @@ async fn verifications_are_asked_for_with_fresh_states_and_not_too_often() {
     let authorization = peer.authorization().await;
     let answer = peer.signed(&peer.verification("v-1", asked[1]["state"].as_str().unwrap()));
     assert_eq!(peer.push(&authorization, answer).await.0, 202);
-    peer.later(299);
+    peer.later(59);
     peer.keep().await;
     assert_eq!(peer.requests("POST", "/ssf/verify").await.len(), 2);
     peer.later(1);

@@ -71,11 +71,13 @@ struct Shown {
 
 impl Shown {
     /// Everything but the time of the answer makes the tag. It is a weak one (RFC 9110 §8.8.1): two answers of the same
-    /// tag differ in `as_of`.
+    /// tag differ in `as_of` and the ages.
     fn of(reply: Reply) -> Self {
         let mut said = serde_json::to_value(&reply).unwrap_or_default();
         if let Value::Object(said) = &mut said {
-            said.remove("as_of");
+            for member in ["as_of", "feed_age_ms", "issuer_age_ms"] {
+                said.remove(member);
+            }
         }
         let digest = Sha256::digest(said.to_string().as_bytes());
         Self { reply, tag: format!("W/\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..16])) }

@@ -22,10 +22,12 @@ pub mod interop;
 pub mod proof;
 pub mod replica;
 pub mod session;
-pub mod signature;
 pub mod timeline;
 pub mod upstream;
 pub mod validity;
+
+/// How callbacks are signed, for applications in Rust that take them.
+pub use ssf_common::runtime::webhook as signature;
 
 /// The schema that holds everything of ours; objects are named without it, the connection's search path finds them.
 pub const SCHEMA: &str = "ssf_receiver";

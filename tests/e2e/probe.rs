@@ -49,6 +49,31 @@ async fn a_probe_is_revoked_at_our_transmitter_and_timed_from_outside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_probe_that_is_not_denied_within_the_window_is_late() {
+    // a hook that takes every request and does nothing
+    let deaf = wiremock::MockServer::start().await;
+    wiremock::Mock::given(wiremock::matchers::any())
+        .respond_with(wiremock::ResponseTemplate::new(202))
+        .mount(&deaf)
+        .await;
+    let windows = "[windows.sl2]\nbearer = \"2s\"\nbound = \"60m\"\n[windows.sl3]\nbearer = \"1s\"\nbound = \"5m\"\n";
+    let plan = Plan {
+        receivers: vec!["push"],
+        // in touch all the time, or the session is suspended, which is no answer to the decision
+        transmitter: "[streams]\nmin_verification_interval = \"0s\"\n".to_owned(),
+        receiver: windows.to_owned(),
+        upstream: "verify_every = \"500ms\"\nverify_patience = \"500ms\"\n".to_owned(),
+        ..Plan::default()
+    };
+    let (mut road, report) = probing(plan, Some(deaf.uri())).await;
+    assert_eq!((&report["probes"][0]["outcome"], &report["probes"][0]["denied_at"]), (&json!("late"), &Value::Null));
+    let asked: Value = serde_json::from_slice(&deaf.received_requests().await.unwrap()[0].body).unwrap();
+    assert_eq!((&asked["type"], &asked["subject"]["format"]), (&json!("session-revoked"), &json!("opaque")));
+    assert!(road.receivers[0].process.last_words().contains("not denied within the window"));
+    road.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_probe_that_cannot_be_made_says_why() {
     let nobody = format!("http://127.0.0.1:{}/revoke", free_port().unwrap());
     let (mut road, report) = probing(Plan { receivers: vec!["push"], ..Plan::default() }, Some(nobody)).await;

@@ -30,7 +30,7 @@ async fn end_session(tx: &mut PgConnection, issuer: &Issuer, env: &Env, session:
 
 // README: an RP in Rust
 async fn may_continue(validity: &Validity, sid: &str) -> anyhow::Result<bool> {
-    let answer = validity.check(&Question::Named(Sid::from(sid))).await?;
+    let answer = validity.check(&Question::named(Sid::from(sid))).await?;
     Ok(answer.verdict.state == State::Active)
 }
 // README: end

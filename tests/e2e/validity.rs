@@ -124,6 +124,7 @@ async fn registering_is_idempotent_and_an_origin_never_moves_back() {
     {
       "sid": "s",
       "state": "active",
+      "class": "bearer",
       "as_of": "2026-11-18T11:06:40Z",
       "stale": false,
       "feed_age_ms": 0,

@@ -55,12 +55,20 @@ pub struct Plan {
     pub transmitter: String,
     /// Further settings of every receiver, as TOML sections.
     pub receiver: String,
+    /// Further settings of every receiver's upstream, as lines of TOML.
+    pub upstream: String,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        let (transmitter, receiver) = (String::new(), String::new());
-        Self { algorithm: "RS256", receivers: vec!["push", "poll"], own_server: false, transmitter, receiver }
+        Self {
+            algorithm: "RS256",
+            receivers: vec!["push", "poll"],
+            own_server: false,
+            transmitter: String::new(),
+            receiver: String::new(),
+            upstream: String::new(),
+        }
     }
 }
 
@@ -106,11 +114,12 @@ impl Road {
             let base = format!("http://127.0.0.1:{}", free_port()?);
             let config = format!(
                 "[server]\nlisten = \"{listen}\"\npublic_url = \"{base}\"\n[database]\nurl = \"{url}\"\n[privacy]\nsubject_key = \"{key}\"\n{rest}\n\
-                 [upstreams.idp]\nissuer = \"{issuer}\"\ndelivery = \"{method}\"\nclient_id = \"{name}\"\nclient_secret = \"{client_secret}\"\n",
+                 [upstreams.idp]\nissuer = \"{issuer}\"\ndelivery = \"{method}\"\nclient_id = \"{name}\"\nclient_secret = \"{client_secret}\"\n{upstream}\n",
                 listen = base.trim_start_matches("http://"),
                 url = database.url,
                 key = secret(),
                 rest = plan.receiver,
+                upstream = plan.upstream,
                 client_secret = text(&credentials, "client_secret")?,
             );
             let mut process = Process::new(&name, binaries::receiver(), &directory.0, base, &config)?;

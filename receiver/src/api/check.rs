@@ -12,7 +12,8 @@ use ssf_common::clock::Timestamp;
 use super::extract::{Body, checked, within};
 use super::point::asked_by;
 use super::{ApiError, ApiState};
-use crate::session::{Description, Sid};
+use crate::config::BindingClass;
+use crate::session::{Binding, Description, Sid};
 use crate::validity::{Answer, Question, Reason, State as SessionState};
 
 /// The answer to one question.
@@ -26,6 +27,8 @@ pub(super) struct Reply {
     /// Why; absent when active.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
+    /// Whose windows hold for it: `bearer` or `bound`.
+    class: BindingClass,
     /// Everything committed here until then was taken into account.
     as_of: Timestamp,
     /// Whether what is known of the issuer is older than it should be.
@@ -57,6 +60,7 @@ impl Reply {
             sid,
             state: answer.verdict.state,
             reason: answer.verdict.reason,
+            class: answer.class,
             as_of: answer.as_of,
             stale: answer.is_stale,
             feed_age_ms: answer.touch.map(|touch| in_ms(touch.feed_age)),
@@ -69,8 +73,8 @@ impl Reply {
     }
 }
 
-/// `POST /v1/check`: `{"sid": …}`, or a [`Description`] of a session or token that is not registered; with
-/// `enforcement_point` beside it, who asks.
+/// `POST /v1/check`: `{"sid": …}`, with `binding` if a proof of it was verified on this request, or a [`Description`] of a
+/// session or token that is not registered; with `enforcement_point` beside it, who asks.
 pub(super) async fn one(
     State(api): State<ApiState>,
     headers: HeaderMap,
@@ -128,8 +132,8 @@ pub(super) async fn batch(
 
 fn question(api: &ApiState, asked: &Value, now: Timestamp) -> Result<Question, ApiError> {
     if asked.get("sid").is_some() {
-        let Named { sid } = within(asked)?;
-        return Ok(Question::Named(checked(sid)?));
+        let Named { sid, binding } = within(asked)?;
+        return Ok(Question::Named(checked(sid)?, binding));
     }
     let description: Description = within(asked)?;
     Ok(Question::Described(description.read(&api.keyring, now)?))
@@ -139,11 +143,14 @@ fn question(api: &ApiState, asked: &Value, now: Timestamp) -> Result<Question, A
 #[serde(deny_unknown_fields)]
 struct Named {
     sid: Sid,
+    /// By what the request in question was shown to be its sender's.
+    #[serde(default)]
+    binding: Binding,
 }
 
 fn reply(question: Question, answer: &Answer) -> Reply {
     match question {
-        Question::Named(sid) => Reply::new(Some(sid), answer),
+        Question::Named(sid, _) => Reply::new(Some(sid), answer),
         Question::Described(_) => Reply::new(None, answer),
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn show(
 ) -> Result<Response, ApiError> {
     let wait = asked.wait.as_deref().map(span).transpose()?.unwrap_or_default().min(api.longest_wait);
     let known: Vec<&HeaderValue> = headers.get_all(header::IF_NONE_MATCH).iter().collect();
-    let question = Question::Named(sid.clone());
+    let question = Question::named(sid.clone());
     // Before the look: what changes after it is heard of.
     let waiting = if wait.is_zero() || known.is_empty() { None } else { api.waits.join(&sid) };
     let validity = asked_by(&api, &headers, None)?;

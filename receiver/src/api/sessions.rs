@@ -71,6 +71,6 @@ pub(super) async fn revalidated(
 }
 
 async fn state_of(validity: &Validity, sid: Sid) -> Result<Reply, ApiError> {
-    let answer = validity.check(&Question::Named(sid.clone())).await?;
+    let answer = validity.check(&Question::named(sid.clone())).await?;
     Ok(Reply::new(Some(sid), &answer))
 }

@@ -75,10 +75,7 @@ impl TargetSettings {
         given
             .map(|(key, secret)| match signature::Secret::parse(secret.expose_secret()) {
                 Ok(secret) => Ok(secret),
-                Err(_) => wrong(
-                    key,
-                    "must be whsec_ and 24 to 64 bytes in base64; make one with `echo whsec_$(openssl rand -base64 32)`",
-                ),
+                Err(_) => wrong(key, signature::Secret::RULE),
             })
             .collect()
     }

@@ -131,12 +131,16 @@ impl Staleness {
     }
 }
 
-impl Default for Staleness {
+impl Default for StalenessSettings {
     /// As in `config.default.toml`.
     fn default() -> Self {
-        let (sl2, sl3) = (LevelBounds::default(), LevelBounds::default());
-        let settings = StalenessSettings { spread: Span::from_secs(120), sl2, sl3 };
-        Self::new(&settings, &Windows::default(), &EnforcementPoints::default())
+        Self { spread: Span::from_secs(120), sl2: LevelBounds::default(), sl3: LevelBounds::default() }
+    }
+}
+
+impl Default for Staleness {
+    fn default() -> Self {
+        Self::new(&StalenessSettings::default(), &Windows::default(), &EnforcementPoints::default())
     }
 }
 

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use http::Method;
-use http::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use serde_json::json;
 use ssf_common::clock::Timestamp;
-use ssf_common::runtime::outgoing::{CallError, Client, Limits, Outgoing, OutgoingError};
+use ssf_common::runtime::outgoing::{CallError, Client, Limits, Outgoing, OutgoingError, retry_after};
+use ssf_common::runtime::webhook::{Secret, headers};
 
 use super::Effect;
 use super::answer::Answer;
-use crate::signature::{ID_HEADER, SIGNATURE_HEADER, Secret, TIMESTAMP_HEADER};
 
 /// Where one target is, and what signs for it.
 #[derive(Clone, Debug)]
@@ -46,17 +46,11 @@ impl Sender {
     }
 
     async fn attempt(&self, effect: &Effect, now: Timestamp) -> Result<reqwest::Response, CallError> {
-        let (id, seconds, body) = (effect.id.to_string(), now.unix_seconds(), body(effect));
-        let signatures: Vec<String> =
-            self.secrets.iter().map(|secret| secret.sign(&id, seconds, body.as_bytes())).collect();
-        let request = self.client.request(Method::POST, &self.url)?;
-        let request = request
-            .header(CONTENT_TYPE, "application/json")
-            .header(ID_HEADER, id)
-            .header(TIMESTAMP_HEADER, seconds)
-            .header(SIGNATURE_HEADER, signatures.join(" "))
-            .body(body);
-        Client::send(request).await
+        let body = body(effect);
+        let request = self.client.request(Method::POST, &self.url)?.header(CONTENT_TYPE, "application/json");
+        let signed = headers(&self.secrets, &effect.id.to_string(), now, body.as_bytes());
+        let request = signed.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        Client::send(request.body(body)).await
     }
 }
 
@@ -64,18 +58,6 @@ impl Sender {
 fn body(effect: &Effect) -> String {
     let kind = format!("session.{}", effect.change.as_str());
     json!({"type": kind, "timestamp": effect.made_at, "data": effect}).to_string()
-}
-
-/// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date, which is measured by the application's own clock if it says what
-/// that shows.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let wish = text(RETRY_AFTER)?;
-    if let Ok(seconds) = wish.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let theirs = text(DATE).and_then(Timestamp::from_http_date).unwrap_or(now);
-    Some(Timestamp::from_http_date(wish)?.since(theirs))
 }
 
 const MAX_ANSWER: usize = 16 * 1024;
@@ -105,17 +87,5 @@ mod tests {
             feed_seq: 9,
         };
         insta::assert_snapshot!(body(&effect), @r#"{"type":"session.revoked","timestamp":"2026-11-18T11:06:40Z","data":{"id":"00000000-0000-0000-0000-000000000007","position":3,"sid":"s-1","issuer":"https://idp.example","change":"revoked","reason":"blocked","event_type":"account-disabled","jti":"set-1","decided_at":"2026-11-18T11:06:40Z","received_at":"2026-11-18T11:06:40Z","made_at":"2026-11-18T11:06:40Z","feed_seq":9}}"#);
-    }
-
-    #[test]
-    fn a_wish_to_wait_is_read_in_seconds_and_as_a_date() {
-        let now = Timestamp::from_unix_seconds(784_111_777);
-        let wish = |value: &str| {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
-            super::retry_after(&headers, now).map(|wish| wish.as_secs())
-        };
-        assert_eq!(wish("7"), Some(7));
-        assert_eq!(wish("Sun, 06 Nov 1994 08:49:47 GMT"), Some(10));
-        assert_eq!(wish("soon"), None);
     }
 }

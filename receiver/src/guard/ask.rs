@@ -96,7 +96,7 @@ impl Local {
 impl Ask for Local {
     async fn ask(&self, presented: &Presented) -> Result<Checked, AskError> {
         let question = match presented.who() {
-            Who::Session(sid) if sid.is_storable() => Question::Named(sid.clone()),
+            Who::Session(sid) if sid.is_storable() => Question::Named(sid.clone(), presented.binding()),
             Who::Session(_) => return Err(AskError::Unaskable(Unaskable::Name)),
             Who::Described(description) => {
                 let described = description.read(&self.keyring, self.env.now());
@@ -119,7 +119,7 @@ impl Checked {
             state: answer.verdict.state,
             reason: answer.verdict.reason.map(word),
             as_of: answer.as_of,
-            class: presented.class(),
+            class: answer.class,
         }
     }
 }

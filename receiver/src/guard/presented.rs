@@ -98,10 +98,7 @@ impl Presented {
 
     /// Which windows hold for it.
     pub const fn class(&self) -> BindingClass {
-        match self.binding {
-            Binding::Bearer => BindingClass::Bearer,
-            Binding::Dpop | Binding::Mtls => BindingClass::Bound,
-        }
+        self.binding.class()
     }
 
     /// Whether it is bound to a key that was not shown: whoever sends it may have stolen it.

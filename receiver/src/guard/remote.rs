@@ -14,6 +14,7 @@ use url::Url;
 
 use super::ask::{Ask, AskError, Checked, Unaskable};
 use super::presented::{Presented, Who};
+use crate::config::BindingClass;
 use crate::session::Sid;
 use crate::validity::State;
 
@@ -56,7 +57,9 @@ impl Remote {
 impl Ask for Remote {
     async fn ask(&self, presented: &Presented) -> Result<Checked, AskError> {
         let (sid, question) = match presented.who() {
-            Who::Session(sid) if sid.is_storable() => (Some(sid.clone()), json!({"sid": sid})),
+            Who::Session(sid) if sid.is_storable() => {
+                (Some(sid.clone()), json!({"sid": sid, "binding": presented.binding()}))
+            }
             Who::Session(_) => return Err(AskError::Unaskable(Unaskable::Name)),
             Who::Described(description) => (None, json!(description)),
         };
@@ -78,7 +81,7 @@ impl Ask for Remote {
         if told.sid != sid {
             return Err(AskError::Unanswered("the receiver's service answered another question".into()));
         }
-        Ok(Checked { sid, state: told.state, reason: told.reason, as_of: told.as_of, class: presented.class() })
+        Ok(Checked { sid, state: told.state, reason: told.reason, as_of: told.as_of, class: told.class })
     }
 }
 
@@ -89,6 +92,7 @@ struct Told {
     state: State,
     reason: Option<String>,
     as_of: Timestamp,
+    class: BindingClass,
 }
 
 /// Without the URL, which says nothing, and never with what was asked.
@@ -106,14 +110,13 @@ mod tests {
     use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
 
     use super::*;
-    use crate::config::BindingClass;
 
     async fn asked(reply: ResponseTemplate) -> Result<Checked, AskError> {
         let server = MockServer::start().await;
         Mock::given(matchers::method("POST"))
             .and(matchers::path("/v1/check"))
             .and(matchers::header("authorization", "Bearer secret"))
-            .and(matchers::body_json(json!({"sid": "s"})))
+            .and(matchers::body_json(json!({"sid": "s", "binding": "bearer"})))
             .respond_with(reply)
             .mount(&server)
             .await;
@@ -122,8 +125,7 @@ mod tests {
     }
 
     fn body(state: &str, sid: &str) -> ResponseTemplate {
-        let body =
-            json!({"sid": sid, "state": state, "as_of": "2026-11-21T10:00:00Z", "news": {"of": "a later version"}});
+        let body = json!({"sid": sid, "state": state, "class": "bound", "as_of": "2026-11-21T10:00:00Z", "news": {"of": "a later version"}});
         ResponseTemplate::new(200).set_body_json(body)
     }
 
@@ -132,7 +134,7 @@ mod tests {
         let checked = asked(body("active", "s")).await.unwrap();
         let as_of = "2026-11-21T10:00:00Z".parse().unwrap();
         let expected =
-            Checked { sid: Some("s".into()), state: State::Active, reason: None, as_of, class: BindingClass::Bearer };
+            Checked { sid: Some("s".into()), state: State::Active, reason: None, as_of, class: BindingClass::Bound };
         assert_eq!(checked, expected);
     }
 

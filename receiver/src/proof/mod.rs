@@ -17,7 +17,7 @@ mod store;
 pub mod text;
 
 pub use figures::{Bucket, Distribution};
-pub use outcome::{CutOff, Legs, Outcome, Seen};
+pub use outcome::{CutOff, Legs, Outcome, Seen, Visible};
 pub use probe::Probe;
 pub use receipts::{Receipts, ReceiptsError};
 pub use report::{Proof, Terms};

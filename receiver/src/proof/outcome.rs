@@ -38,10 +38,19 @@ pub struct CutOff {
     pub received_at: Timestamp,
     /// Our clock: committed. `None` if a crash lost the time.
     pub applied_at: Option<Timestamp>,
-    /// Our clock: the last replica saw it. `None` if replicas do not tell.
-    pub visible_at: Option<Timestamp>,
+    /// When it was in the memory of which process; empty if none told, or that is too long ago.
+    pub visible: Vec<Visible>,
     /// When points were last told `active` about something it cuts off.
     pub seen: Vec<Seen>,
+}
+
+/// When a process saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visible {
+    /// The process, by the name it has in `replica`.
+    pub replica: String,
+    /// From then on each of its answers took the cut-off into account; by its clock.
+    pub visible_at: Timestamp,
 }
 
 /// What one enforcement point was told about what a decision cuts off.
@@ -124,7 +133,12 @@ impl CutOff {
     /// From then on every check here saw it.
     pub fn known_at(&self) -> Timestamp {
         let applied = self.applied_at.unwrap_or(self.received_at);
-        self.visible_at.map_or(applied, |visible| visible.max(applied))
+        self.visible_at().map_or(applied, |visible| visible.max(applied))
+    }
+
+    /// The last process saw it; `None` if none told.
+    pub fn visible_at(&self) -> Option<Timestamp> {
+        self.visible.iter().map(|seen| seen.visible_at).max()
     }
 
     /// The last yes of any point about anything it cuts off.

@@ -15,6 +15,11 @@ fn at(ms: i64) -> Timestamp {
     Timestamp::from_unix_millis(BASE + ms)
 }
 
+fn seen_at(visible_at: Timestamp) -> Vec<Visible> {
+    let at = |replica: &str, visible_at| Visible { replica: replica.to_owned(), visible_at };
+    vec![at("slow", visible_at), at("quick", Timestamp::default())]
+}
+
 /// Decided at 0, sent at 100, received at 150, applied at 160.
 fn cut_off() -> CutOff {
     CutOff {
@@ -26,7 +31,7 @@ fn cut_off() -> CutOff {
         taken_at: Some(at(100)),
         received_at: at(150),
         applied_at: Some(at(160)),
-        visible_at: None,
+        visible: Vec::new(),
         seen: Vec::new(),
     }
 }
@@ -56,7 +61,7 @@ fn what_nobody_asked_for_was_possible_until_every_check_saw_the_cut_off() {
 
 #[test]
 fn the_last_replica_counts_not_the_commit() {
-    let cut_off = CutOff { visible_at: Some(at(900)), ..cut_off() };
+    let cut_off = CutOff { visible: seen_at(at(900)), ..cut_off() };
     let outcome = cut_off.outcome(BindingClass::Bearer, &EnforcementPoints::default(), None).unwrap();
     assert_eq!((outcome.took, outcome.legs.receiver, outcome.legs.slowest()), (900_000, 750_000, "receiver"));
 }
@@ -140,7 +145,7 @@ proptest! {
             taken_at: Some(at(a)),
             received_at: at(a + b),
             applied_at: Some(at(a + b + c)),
-            visible_at: Some(at(a + b + c + d)),
+            visible: seen_at(at(a + b + c + d)),
             seen: late.map(|late| told("gateway", BindingClass::Bearer, late)).into_iter().collect(),
             ..cut_off()
         };
@@ -159,7 +164,7 @@ proptest! {
             taken_at: Some(at(taken)),
             received_at: at(received),
             applied_at: Some(at(applied)),
-            visible_at: Some(at(visible)),
+            visible: seen_at(at(visible)),
             seen: vec![told(API, BindingClass::Bearer, last)],
             ..cut_off()
         };

@@ -134,7 +134,9 @@ impl Probe {
             let passed = now.since(running.started_at);
             match body["state"].as_str() {
                 Some("active") => running.last_allowed_at = Some(now),
-                Some(_) => return Ok(Some(self.probed(running, Some(now), passed))),
+                Some("revoked") => return Ok(Some(self.probed(running, Some(now), passed))),
+                // out of touch, for instance: a no, and not by the decision that is timed
+                Some(_) => {}
                 None if passed <= self.window => tracing::debug!(%status, "a check of a probe is not answered"),
                 None => return Err(Fault::LocalStatus(status, "a check of the probe's session")),
             }

@@ -101,7 +101,7 @@ fn receipt(cut_off: &CutOff, terms: &Terms, offset: Option<&ClockOffset>) -> Opt
         jti: Jti(cut_off.jti.clone()),
         received_at: cut_off.received_at,
         applied_at: cut_off.applied_at?,
-        visible_at: cut_off.visible_at,
+        visible_at: cut_off.visible_at(),
         last_allowed_at: cut_off.last_allowed_at(),
         outcome: if is_breached { WindowOutcome::Breached } else { WindowOutcome::Kept },
     })
@@ -141,7 +141,7 @@ mod tests {
             taken_at: None,
             received_at: at(seconds + 1),
             applied_at: Some(at(seconds + 2)),
-            visible_at: None,
+            visible: Vec::new(),
             seen: Vec::new(),
         };
         (place, cut_off)

@@ -10,7 +10,7 @@ use super::figures::{Distribution, histogram, millis};
 use super::outcome::{CutOff, Outcome};
 use super::shape::{Breach, Cursor, Line, Lines, PointBound, PointRow, Row, WindowsReport};
 use super::store::{self, After, Reported};
-use crate::config::{BindingClass, EnforcementPoint, EnforcementPoints, Level, Settings, Windows};
+use crate::config::{BindingClass, EnforcementPoint, EnforcementPoints, Level, Settings, Staleness, Windows};
 
 /// What was promised, and by which mechanisms it is kept.
 #[derive(Clone, Debug, Default)]
@@ -19,11 +19,13 @@ pub struct Terms {
     pub windows: Windows,
     /// Who asks.
     pub points: EnforcementPoints,
+    /// How long a silent issuer is believed.
+    pub staleness: Staleness,
 }
 
 impl From<&Settings> for Terms {
     fn from(settings: &Settings) -> Self {
-        Self { windows: settings.windows, points: settings.points() }
+        Self { windows: settings.windows, points: settings.points(), staleness: settings.staleness() }
     }
 }
 
@@ -156,7 +158,8 @@ impl Proof {
             taken_at: cut_off.taken_at,
             received_at: cut_off.received_at,
             applied_at: cut_off.applied_at,
-            visible_at: cut_off.visible_at,
+            visible_at: cut_off.visible_at(),
+            visible: cut_off.visible.clone(),
             last_allowed_at: cut_off.last_allowed_at(),
             seen: cut_off.seen.clone(),
             breached: judged.iter().filter(is_breach).map(|(class, _)| *class).collect(),
@@ -194,7 +197,7 @@ impl Proof {
                 .map(|(level, class)| PointBound {
                     level,
                     class,
-                    bound_ms: in_ms(point.bound(Duration::ZERO)),
+                    bound_ms: in_ms(point.bound(self.terms.staleness.limits(level, class).hard)),
                     window_ms: in_ms(self.terms.windows.window(level, class)),
                 })
                 .collect()

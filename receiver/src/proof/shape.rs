@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use ssf_common::clock::Timestamp;
 
 use super::figures::{Bucket, Distribution};
-use super::outcome::{LegsMs, Seen};
+use super::outcome::{LegsMs, Seen, Visible};
 use crate::config::{BindingClass, Level, Mechanism};
 use crate::timeline::ClockOffset;
 
@@ -47,14 +47,15 @@ pub struct PointRow {
     pub bounds: Vec<PointBound>,
 }
 
-/// What an enforcement point guarantees in one window: from the moment a decision is known here, and not from the decision.
+/// What an enforcement point guarantees in one window.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PointBound {
     /// The level.
     pub level: Level,
     /// The binding class.
     pub class: BindingClass,
-    /// The longest it may let somebody in after the service knows.
+    /// The longest it may let somebody in after a decision, whatever happens to the decision on its way: as long as this
+    /// service believes a silent issuer, and as long as the point lives on one answer.
     pub bound_ms: f64,
     /// The window, which counts from the decision.
     pub window_ms: f64,
@@ -156,6 +157,9 @@ pub struct Line {
     pub applied_at: Option<Timestamp>,
     /// Seen by the last replica (T5).
     pub visible_at: Option<Timestamp>,
+    /// The same replica by replica.
+    #[serde(default)]
+    pub visible: Vec<Visible>,
     /// The last yes of any enforcement point about what it cuts off (T6).
     pub last_allowed_at: Option<Timestamp>,
     /// The same by enforcement point and binding class.

@@ -1,10 +1,11 @@
-//! Reads `enforcement`, `denial`, keeps `receipt_cursor` and `probe`, and reads what `received_set`, `applied_batch` and `upstream` say about the same SETs.
+//! Reads `enforcement` and `denial`, keeps `receipt_cursor` and `probe`, and reads what `received_set`, `applied_batch`,
+//! `replica_seen` and `upstream` say about the same SETs.
 
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 
 use super::figures::millis;
-use super::outcome::{CutOff, Seen};
+use super::outcome::{CutOff, Seen, Visible};
 use super::shape::ProbeRow;
 use crate::config::{API, BindingClass, Level};
 use crate::timeline::{ClockOffset, RoundTrip};
@@ -61,7 +62,8 @@ pub(super) async fn cut_offs(
         // laterals with `offset 0` keep each look-up as it stands, by index
         r#"select e.jti as "jti!", e.event_type as "event_type!", e.effect as "effect!", e.level as "level!",
                   e.decided_at as "decided_at!", r.taken_at as "taken_at?", e.received_at as "received_at!",
-                  a.applied_at as "applied_at?", d.points, d.classes, d.lasts as "lasts?: Vec<Timestamp>", d.denied
+                  a.applied_at as "applied_at?", d.points, d.classes, d.lasts as "lasts?: Vec<Timestamp>", d.denied,
+                  v.names, v.times as "times?: Vec<Timestamp>"
            from (
                select * from enforcement
                where upstream_id = $1 and (received_at, jti) > ($2, $3) and is_first
@@ -84,6 +86,20 @@ pub(super) async fn cut_offs(
                    order by 1, 2
                ) each offset 0
            ) d on true
+           left join lateral (
+               select array_agg(name) as names, array_agg(visible_at) as times
+               from (
+                   select p.name, s.visible_at
+                   from replica p cross join lateral (
+                       select first_seq, visible_at from replica_seen
+                       where replica = p.name and last_seq >= e.feed_seq
+                       order by last_seq limit 1
+                   ) s
+                   -- a process that was not there yet read it with everything else, before its first answer
+                   where s.first_seq <= e.feed_seq
+                   order by p.name
+               ) each offset 0
+           ) v on true
            order by e.received_at, e.jti"#,
         of as UpstreamId,
         after.received_at as Timestamp,
@@ -111,10 +127,15 @@ pub(super) async fn cut_offs(
                 taken_at: row.taken_at,
                 received_at: row.received_at,
                 applied_at: row.applied_at,
-                visible_at: None,
+                visible: visible(row.names, row.times),
             })
         })
         .collect()
+}
+
+fn visible(names: Option<Vec<String>>, times: Option<Vec<Timestamp>>) -> Vec<Visible> {
+    let each = names.unwrap_or_default().into_iter().zip(times.unwrap_or_default());
+    each.map(|(replica, visible_at)| Visible { replica, visible_at }).collect()
 }
 
 /// A cut-off's place in the order of commits.
@@ -139,7 +160,8 @@ pub(super) async fn untold(
            )
            select e.jti as "jti!", e.event_type as "event_type!", e.effect as "effect!", e.level as "level!",
                   e.decided_at as "decided_at!", e.received_at as "received_at!", e.feed_seq as "feed_seq!",
-                  a.applied_at as "applied_at?", d.last as "last?: Timestamp"
+                  a.applied_at as "applied_at?", d.last as "last?: Timestamp",
+                  v.names, v.times as "times?: Vec<Timestamp>"
            from told
            -- in the order of the index; only within the first commit are some passed over
            cross join lateral (
@@ -153,6 +175,20 @@ pub(super) async fn untold(
            left join lateral (
                select max(last_allowed_at) as last from denial where upstream_id = $1 and jti = e.jti offset 0
            ) d on true
+           left join lateral (
+               select array_agg(name) as names, array_agg(visible_at) as times
+               from (
+                   select p.name, s.visible_at
+                   from replica p cross join lateral (
+                       select first_seq, visible_at from replica_seen
+                       where replica = p.name and last_seq >= e.feed_seq
+                       order by last_seq limit 1
+                   ) s
+                   -- a process that was not there yet read it with everything else, before its first answer
+                   where s.first_seq <= e.feed_seq
+                   order by p.name
+               ) each offset 0
+           ) v on true
            where e.received_at <= $2
            order by e.feed_seq, e.jti"#,
         of as UpstreamId,
@@ -177,7 +213,7 @@ pub(super) async fn untold(
             taken_at: None,
             received_at: row.received_at,
             applied_at: row.applied_at,
-            visible_at: None,
+            visible: visible(row.names, row.times),
         };
         Ok((place, cut_off))
     });

@@ -78,7 +78,7 @@ fn points(report: &WindowsReport) -> String {
                 point.mechanism.as_str().to_owned(),
                 span(point.reuse_ms),
                 format!("{} {}", bound.level.as_str(), bound.class.as_str()),
-                format!("{} after it is known here", span(bound.bound_ms)),
+                format!("{} after the decision", span(bound.bound_ms)),
                 span(bound.window_ms),
             ]);
         }

@@ -12,7 +12,7 @@ use super::verdict::{Asserted, Reason, Verdict, evaluate};
 use super::witness::{Point, Witness};
 use crate::config::{BindingClass, Staleness};
 use crate::replica::{Facts, Issuer, Known, Replica};
-use crate::session::{Described, Sid, SubjectKey};
+use crate::session::{Binding, Described, Sid, SubjectKey};
 use crate::upstream::IssuerId;
 
 /// Answers questions about validity from the memory of this process.
@@ -28,10 +28,18 @@ pub struct Validity {
 /// Whose validity is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// A registered session.
-    Named(Sid),
+    /// A registered session, and by what it was shown *on this request* to be its sender's. Whatever it was registered
+    /// with, the windows of what is bound to a key hold only for who has just shown the key.
+    Named(Sid, Binding),
     /// A session or token that is described and not registered.
     Described(Described),
+}
+
+impl Question {
+    /// About a registered session, whoever asks for it.
+    pub const fn named(sid: Sid) -> Self {
+        Self::Named(sid, Binding::Bearer)
+    }
 }
 
 /// The answer to one question.
@@ -43,6 +51,8 @@ pub struct Answer {
     pub as_of: Timestamp,
     /// What it was asserted by; `None` when unknown.
     pub asserted: Option<Asserted>,
+    /// Whose windows hold for it.
+    pub class: BindingClass,
     /// How well this process was in touch with the issuer; `None` when unknown.
     pub touch: Option<Touch>,
     /// Whether what is known of the issuer is older than it should be.
@@ -124,7 +134,7 @@ impl Validity {
                 let now = self.env.now();
                 (now, self.snapshot(&facts, sessions, now).of_description(described))
             }
-            Question::Named(sid) => {
+            Question::Named(sid, shown) => {
                 let (sessions, known) = memory.session(sid);
                 let facts = memory.facts();
                 if !facts.is_whole {
@@ -132,7 +142,7 @@ impl Validity {
                 }
                 let known = known.ok_or(NotNow::NotInMemory)?;
                 let now = self.env.now();
-                (now, self.snapshot(&facts, sessions, now).of_session(&known))
+                (now, self.snapshot(&facts, sessions, now).of_session(&known, *shown))
             }
         };
         self.witness.saw(&self.point, question, &answer, now);
@@ -162,7 +172,7 @@ impl Validity {
             return Err(ValidityError::NotWhole);
         }
         let named = questions.iter().filter_map(|question| match question {
-            Question::Named(sid) => Some(sid),
+            Question::Named(sid, _) => Some(sid),
             Question::Described(_) => None,
         });
         let (sessions, found) = self.replica.memory().sessions(named.clone());
@@ -183,8 +193,8 @@ impl Validity {
             let snapshot = self.snapshot(&facts, sessions, now);
             let answer = |question: &Question| match question {
                 Question::Described(described) => snapshot.of_description(described),
-                Question::Named(sid) => match known.get(sid) {
-                    Some(known) => snapshot.of_session(known),
+                Question::Named(sid, shown) => match known.get(sid) {
+                    Some(known) => snapshot.of_session(known, *shown),
                     None => snapshot.unknown(Reason::NotRegistered),
                 },
             };
@@ -223,9 +233,9 @@ impl Snapshot<'_> {
         self.of(&Subject { issuer: *issuer, keys, asserted: described.into(), class })
     }
 
-    fn of_session(&self, known: &Known) -> Answer {
+    fn of_session(&self, known: &Known, shown: Binding) -> Answer {
         let asserted = Asserted { assertions: known.assertions, expires_at: known.expires_at };
-        let class = known.binding.class();
+        let class = known.binding.class().min(shown.class());
         self.of(&Subject { issuer: known.issuer, keys: &known.keys, asserted, class })
     }
 
@@ -244,6 +254,7 @@ impl Snapshot<'_> {
             verdict: touch.judge(verdict, limits, is_in_gap),
             as_of: self.facts.as_of(self.sessions),
             asserted: Some(asked.asserted),
+            class: asked.class,
             touch: Some(touch),
             is_stale: touch.is_stale(limits),
         }
@@ -262,6 +273,7 @@ impl Snapshot<'_> {
             verdict: Verdict::unknown(reason),
             as_of: self.facts.as_of(self.sessions),
             asserted: None,
+            class: BindingClass::Bearer,
             touch: None,
             is_stale: false,
         }

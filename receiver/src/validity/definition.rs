@@ -11,6 +11,7 @@ use ssf_common::runtime::Env;
 use super::check::{Answer, Question, ValidityError};
 use super::store::{self, Asked, Found};
 use super::verdict::{Asserted, Reason, Verdict, evaluate};
+use crate::config::BindingClass;
 
 /// Answers questions about validity from the database.
 #[derive(Clone, Debug)]
@@ -35,7 +36,7 @@ impl Definition {
         let mut asked = Asked::default();
         for (place, question) in (0..).zip(questions) {
             match question {
-                Question::Named(sid) => asked.sids.push((place, sid)),
+                Question::Named(sid, _) => asked.sids.push((place, sid)),
                 Question::Described(described) => {
                     asked.issuers.push((place, &described.issuer));
                     asked.keys.extend(described.keys.iter().map(|key| (place, *key)));
@@ -51,7 +52,7 @@ impl Definition {
 
 fn answer(question: &Question, found: Option<&Found>, as_of: Timestamp) -> Answer {
     let (asserted, unknown) = match question {
-        Question::Named(_) => (found.and_then(|found| found.session), Reason::NotRegistered),
+        Question::Named(..) => (found.and_then(|found| found.session), Reason::NotRegistered),
         Question::Described(described) => (found.map(|_| Asserted::from(described)), Reason::UnknownIssuer),
     };
     let standing = found.map(|found| found.standing).unwrap_or_default();
@@ -59,5 +60,10 @@ fn answer(question: &Question, found: Option<&Found>, as_of: Timestamp) -> Answe
         Some(asserted) => evaluate(asserted, &standing, as_of),
         None => Verdict::unknown(unknown),
     };
-    Answer { verdict, as_of, asserted, touch: None, is_stale: false }
+    // decides no verdict here: nothing is known of the touch
+    let class = match question {
+        Question::Named(..) => BindingClass::Bearer,
+        Question::Described(described) => described.binding.class(),
+    };
+    Answer { verdict, as_of, asserted, class, touch: None, is_stale: false }
 }

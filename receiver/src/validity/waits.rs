@@ -102,7 +102,7 @@ impl Worker for Waits {
     /// Asks about everything that is waited for. To be run when `changed` rings and twice a second: a session's own end
     /// comes by time alone.
     async fn tick(&self) -> Result<usize, ValidityError> {
-        let questions: Vec<Question> = self.waiting().keys().cloned().map(Question::Named).collect();
+        let questions: Vec<Question> = self.waiting().keys().cloned().map(Question::named).collect();
         if questions.is_empty() {
             return Ok(0);
         }
@@ -116,7 +116,7 @@ impl Worker for Waits {
             };
             let waiting = self.waiting();
             for (question, answer) in some.iter().zip(answers) {
-                if let Question::Named(sid) = question
+                if let Question::Named(sid, _) = question
                     && let Some(asked) = waiting.get(sid)
                 {
                     asked.answers.send_replace(Some(answer));

@@ -64,7 +64,7 @@ async fn happen(rp: &Rp, dice: &Dice) {
 fn questions(rp: &Rp, keyring: &Keyring) -> Vec<Question> {
     let now = rp.clock.as_ref();
     let now = ssf_common::clock::Clock::now(now);
-    let named = SIDS.iter().map(|sid| Question::Named((*sid).into()));
+    let named = SIDS.iter().map(|sid| Question::named((*sid).into()));
     let ages = [0, 2, 5, 100];
     let described = USERS.iter().flat_map(|id| ages.map(|age| (*id, now.unix_seconds() - age))).map(|(id, origin)| {
         let told = json!({"issuer": ISSUER, "subject": user(id), "origin": origin});

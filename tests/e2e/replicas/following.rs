@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use ssf_common::clock::Timestamp;
+use ssf_common::runtime::Worker as _;
 use ssf_harness::TestCluster;
 use ssf_receiver::validity::{NotNow, Question, Validity};
 
@@ -176,10 +177,36 @@ async fn numbers_that_a_new_server_gave_a_second_time_are_read_again() {
 async fn an_application_asks_in_its_own_process_without_waiting() {
     let rp = Rp::start().await;
     let validity = Validity::new(rp.replica.clone(), rp.env());
-    let named = Question::Named("s-1".into());
+    let named = Question::named("s-1".into());
     assert_eq!(validity.check_now(&named), Err(NotNow::NotInMemory));
     rp.register("s-1", json!({"subject": opaque("user-1")})).await;
     assert_eq!(validity.check_now(&named).unwrap(), validity.check(&named).await.unwrap());
     rp.tell("session-revoked", &opaque("user-1"), &json!({})).await;
     assert_eq!(validity.check_now(&named).unwrap().verdict.state, ssf_receiver::validity::State::Revoked);
+}
+
+#[tokio::test]
+async fn a_report_tells_when_each_process_saw_a_cut_off_and_counts_until_the_last_did() {
+    let [here, there] = two().await;
+    let pass = |ms| [&here.clock, &there.clock].map(|clock| clock.advance(Duration::from_millis(ms)));
+    here.tell("session-revoked", &opaque("user-1"), &json!({})).await;
+    pass(700);
+    there.look().await;
+    // of a second one, the other process has not told yet
+    here.tell("session-revoked", &opaque("user-2"), &json!({})).await;
+    here.inbox.applied_log().tick().await.unwrap();
+    for rp in [&here, &there] {
+        rp.replica.give_sign().await.unwrap();
+    }
+    let (_, page) = here.call(Method::GET, &format!("/v1/windows/cutoffs?since={}", START - 1), None).await;
+    let at = |ms: i64| json!(Timestamp::from_unix_millis(START * 1_000 + ms));
+    let times = |line: &Value| -> Vec<Value> {
+        line["visible"].as_array().unwrap().iter().map(|seen| seen["visible_at"].clone()).collect()
+    };
+    let [first, second] = [&page["cutoffs"][0], &page["cutoffs"][1]];
+    let mut seen = times(first);
+    seen.sort_by_key(|seen| *seen == at(700));
+    assert_eq!((seen, &first["visible_at"]), (vec![at(0), at(700)], &at(700)), "{first}");
+    assert_eq!(first["legs_ms"]["receiver"], 700.0);
+    assert_eq!((times(second), &second["visible_at"]), (vec![at(700)], &at(700)), "{second}");
 }

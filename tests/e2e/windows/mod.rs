@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use ssf_common::runtime::Worker as _;
 use ssf_common::runtime::config::Span;
 use ssf_harness::TestCluster;
-use ssf_receiver::config::{BindingClass, EnforcementPoint, EnforcementPoints, Mechanism};
+use ssf_receiver::config::{
+    BindingClass, EnforcementPoint, EnforcementPoints, Mechanism, Staleness, StalenessSettings, Windows,
+};
 use ssf_receiver::inbox::Receipt;
 use ssf_receiver::proof::Terms;
 
@@ -27,8 +29,10 @@ async fn with_gateway() -> Rp {
         ..EnforcementPoint::default()
     };
     let points = EnforcementPoints::new(&BTreeMap::from([("gateway".to_owned(), gateway)]));
+    let windows = Windows::default();
+    let staleness = Staleness::new(&StalenessSettings::default(), &windows, &points);
     let database = TestCluster::shared().await.scratch_database("rp").await.unwrap();
-    Rp::on_terms(prepared(&database).await, Terms { points, ..Terms::default() }).await
+    Rp::on_terms(prepared(&database).await, Terms { windows, points, staleness }).await
 }
 
 fn user(name: &str) -> Value {

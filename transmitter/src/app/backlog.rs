@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use ssf_common::runtime::Env;
 use ssf_common::runtime::config::resolve_secret;
 use ssf_common::runtime::outgoing::{Guard, Limits};
+use ssf_common::runtime::webhook::Secret;
 use ssf_common::runtime::worker::Wake;
 
 use super::OpenError;
-use crate::backlog::{Notices, Promise, SigningSecret, Watch};
+use crate::backlog::{Notices, Promise, Watch};
 use crate::config::Settings;
 
 /// The database is told which windows are promised.
@@ -32,7 +34,7 @@ pub(super) async fn prepare(
             // the operator's own address, wherever it is
             let outgoing = settings.outgoing(Guard::open())?;
             let client = outgoing.client(&Limits { timeout: PATIENCE, idle_per_host: 1 })?;
-            Some((client, backlog.webhook_url.clone(), SigningSecret::parse(&secret)?))
+            Some((client, backlog.webhook_url.clone(), Secret::parse(secret.expose_secret())?))
         }
     };
     let watch = Watch::new(

@@ -17,6 +17,7 @@ use ssf_common::runtime::http::{Admission, ProxiesError};
 use ssf_common::runtime::outgoing::{AllowedError, Outgoing, OutgoingError};
 use ssf_common::runtime::postgres::listen;
 use ssf_common::runtime::shutdown::Shutdown;
+use ssf_common::runtime::webhook;
 use ssf_common::runtime::worker::{Wake, Worker, run};
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +25,7 @@ pub use self::embedding::{Decision, RecordingError, StartError};
 use crate::api::{ApiState, Document, Readiness, Traffic, is_health, router};
 use crate::audit::Actor;
 use crate::authorization::FetchError;
-use crate::backlog::{Notices, Promise, SecretFault, Watch};
+use crate::backlog::{Notices, Promise, Watch};
 use crate::config::Settings;
 use crate::control::{Heartbeat, Inactivity};
 use crate::delivery::{
@@ -305,8 +306,8 @@ pub enum OpenError {
     #[error(transparent)]
     Outgoing(#[from] OutgoingError),
     /// The secret for webhooks cannot be used.
-    #[error(transparent)]
-    WebhookSecret(#[from] SecretFault),
+    #[error("backlog.webhook_secret {0}")]
+    WebhookSecret(#[from] webhook::SecretError),
     /// The configured type URI cannot be used.
     #[error("issuer.revalidate_uri cannot be used")]
     Vocabulary(#[from] ssf_common::event::VocabularyError),

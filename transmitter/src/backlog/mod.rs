@@ -10,7 +10,6 @@ pub mod breach;
 mod notices;
 mod observed;
 pub mod predict;
-mod signature;
 pub(crate) mod store;
 mod watch;
 
@@ -18,7 +17,6 @@ use std::time::Duration;
 
 pub use notices::Notices;
 pub use observed::{Lateness, Observed, OutboxLane, Totals, outbox, streams};
-pub use signature::{SecretFault, SigningSecret};
 use ssf_common::runtime::config::Level;
 use ssf_common::uuid_id;
 pub use watch::Watch;

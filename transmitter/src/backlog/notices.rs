@@ -10,9 +10,9 @@ use ssf_common::backoff::Backoff;
 use ssf_common::clock::Timestamp;
 use ssf_common::runtime::Env;
 use ssf_common::runtime::outgoing::{CallError, Client};
+use ssf_common::runtime::webhook::{Secret, headers};
 use ssf_common::runtime::worker::Worker;
 
-use super::SigningSecret;
 use super::store::alarms::{self as store, Due};
 use crate::outbox::Lane;
 
@@ -30,28 +30,22 @@ pub struct Notices {
 struct Hook {
     client: Client,
     url: String,
-    secret: SigningSecret,
+    secret: Secret,
 }
 
 impl Notices {
     /// Posts to `url` over `client`, signed with `secret`; or to nobody.
-    pub fn new(pool: PgPool, env: Env, to: Option<(Client, String, SigningSecret)>) -> Self {
+    pub fn new(pool: PgPool, env: Env, to: Option<(Client, String, Secret)>) -> Self {
         Self { pool, env, to: to.map(|(client, url, secret)| Hook { client, url, secret }) }
     }
 
     async fn post(&self, hook: &Hook, due: &Due) -> Result<(), NotTaken> {
         let (now, body) = (self.env.now(), body(due));
         let id = format!("{}.{}", due.alarm, due.kind);
-        let signature = hook.secret.sign(&id, now, &body).map_err(|_| NotTaken::Unsigned)?;
-        let request = hook
-            .client
-            .request(Method::POST, &hook.url)?
-            .header(CONTENT_TYPE, "application/json")
-            .header("webhook-id", id)
-            .header("webhook-timestamp", now.unix_seconds())
-            .header("webhook-signature", signature)
-            .body(body);
-        let status = Client::send(request).await?.status();
+        let request = hook.client.request(Method::POST, &hook.url)?.header(CONTENT_TYPE, "application/json");
+        let signed = headers(std::slice::from_ref(&hook.secret), &id, now, body.as_bytes());
+        let request = signed.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        let status = Client::send(request.body(body)).await?.status();
         if status.is_success() { Ok(()) } else { Err(NotTaken::Status(status.as_u16())) }
     }
 }
@@ -63,8 +57,6 @@ enum NotTaken {
     Call(#[from] CallError),
     #[error("it answered HTTP {0}")]
     Status(u16),
-    #[error("it could not be signed")]
-    Unsigned,
 }
 
 impl Worker for Notices {

@@ -42,7 +42,7 @@ fn a_configuration_that_cannot_work_is_refused_by_its_key() {
         (&[("issuer.critical_subject_members", "[\"format\"]")], "issuer.critical_subject_members must be"),
         (&[("streams.max_subjects", "2000000000")], "streams.max_subjects must be"),
         (&[("streams.removal_grace", "400d")], "streams.removal_grace must be"),
-        (&[("backlog.share", "2")], "backlog.share must be"),
+        (&[("backlog.share", "1.0")], "backlog.share must be"),
         (&[("backlog.keep", "1h")], "backlog.keep must be"),
         (&[("backlog.webhook_url", "https://ops.example")], "backlog.webhook_secret is required"),
         (&[("backlog.webhook_secret", "abc")], "backlog.webhook_secret has no use"),

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use http::Method;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use ssf_common::clock::Timestamp;
 use ssf_common::protocol::SetError;
-use ssf_common::runtime::outgoing::{CallError, Client, Limits, Outgoing, OutgoingError};
+use ssf_common::runtime::outgoing::{CallError, Client, Limits, Outgoing, OutgoingError, retry_after};
 use ssf_common::set::MEDIA_TYPE;
 
 use super::Answer;
@@ -81,44 +81,6 @@ async fn read(response: reqwest::Response, now: Timestamp) -> Answer {
     Answer::Status { status, error, retry_after }
 }
 
-/// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date, which is measured by the receiver's own clock if the answer says
-/// what that shows.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let wish = text(RETRY_AFTER)?;
-    if let Ok(seconds) = wish.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let theirs = text(DATE).and_then(Timestamp::from_http_date).unwrap_or(now);
-    Some(Timestamp::from_http_date(wish)?.since(theirs))
-}
-
 const MAX_ANSWER: usize = 16 * 1024;
 const MAX_READING: Duration = Duration::from_secs(5);
 const MAX_DRAINING: Duration = Duration::from_millis(500);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wish_to_wait_is_read_in_seconds_and_as_a_date() {
-        let now = Timestamp::from_unix_seconds(784_111_777);
-        let wish = |retry_after: &'static str, date: Option<&'static str>| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, HeaderValue::from_static(retry_after));
-            if let Some(date) = date {
-                headers.insert(DATE, HeaderValue::from_static(date));
-            }
-            super::retry_after(&headers, now).map(|wish| wish.as_secs())
-        };
-        assert_eq!(wish(" 7 ", None), Some(7));
-        assert_eq!(wish("Sun, 06 Nov 1994 08:49:47 GMT", None), Some(10), "by our clock");
-        let date = Some("Sun, 06 Nov 1994 08:49:44 GMT");
-        assert_eq!(wish("Sun, 06 Nov 1994 08:49:47 GMT", date), Some(3), "by theirs");
-        assert_eq!(wish("Sat, 05 Nov 1994 08:49:47 GMT", None), Some(0), "the past is now");
-        for garbage in ["", "soon", "-1", "1994-11-06T08:49:37Z", "Sun, 99 Nov 1994 08:49:37 GMT"] {
-            assert_eq!(wish(garbage, None), None, "{garbage}");
-        }
-    }
-}

@@ -155,12 +155,15 @@ struct Pairs {
 }
 
 impl Pairs {
-    /// A value is a text where a lower layer has a text; otherwise what it looks like (`true`, `12`, `[a, b]`), so that
+    /// A value is a text where a lower layer has a text, and a number where it has one; otherwise what it looks like (`true`, `12`, `[a, b]`), so that
     /// a password of digits is not read as a number.
     fn new(name: &'static str, pairs: Vec<(String, String)>, below: &Figment) -> Self {
         let typed = pairs.into_iter().map(|(key, text)| {
-            let is_text_below = matches!(below.find_value(&key), Ok(Value::String(..)));
-            let value = if is_text_below { Value::from(text) } else { looks_like(text) };
+            let value = match below.find_value(&key) {
+                Ok(Value::String(..)) => Value::from(text),
+                Ok(Value::Num(..)) => number(&text).unwrap_or_else(|| Value::from(text)),
+                _ => looks_like(text),
+            };
             (key, value)
         });
         Self { name, pairs: typed.collect() }
@@ -203,6 +206,13 @@ fn looks_like(text: String) -> Value {
     }
 }
 
+/// A number, whole or not, however it is written.
+fn number(text: &str) -> Option<Value> {
+    let text = text.trim();
+    let whole = text.parse::<i64>().map(Value::from).ok();
+    whole.or_else(|| text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from))
+}
+
 /// `SSF_<NAME>_SCHEMA_URL` is the database that the compiler asks, no setting.
 const COMPILE_TIME: &str = "SCHEMA_URL";
 
@@ -226,6 +236,7 @@ mod tests {
         body_limit: u32,
         patience: Span,
         token: Option<Secret>,
+        share: f64,
         names: Vec<String>,
     }
 
@@ -234,6 +245,7 @@ mod tests {
         listen = "127.0.0.1:8701"
         body_limit = 1000
         patience = "30s"
+        share = 1.0
         names = []
     "#;
 
@@ -281,10 +293,18 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_looks_like_a_number_stays_a_text() {
+    fn a_text_that_looks_like_a_number_stays_a_text_and_a_number_is_one_in_any_notation() {
         let environment = vec![pair("SSF_SAMPLE__SERVER__LISTEN", "8701"), pair("SSF_SAMPLE__SERVER__TOKEN", "007")];
         let Settings { server } = load(&Layers { environment, ..layers() }).unwrap();
         assert_eq!((server.listen.as_str(), server.token.unwrap().expose()), ("8701", "007"));
+        for (text, share) in [("0.5", 0.5), ("0.50", 0.5), ("1", 1.0), ("2e-1", 0.2)] {
+            let overrides = vec![pair("server.share", text)];
+            let Settings { server } = load(&Layers { overrides, ..layers() }).unwrap();
+            assert!((server.share - share).abs() < f64::EPSILON, "{text}: {}", server.share);
+        }
+        let environment = vec![pair("SSF_SAMPLE__SERVER__TOKEN", "1.50")];
+        let Settings { server } = load(&Layers { environment, ..layers() }).unwrap();
+        assert_eq!(server.token.unwrap().expose(), "1.50");
         let environment = vec![pair("SSF_SAMPLE__SERVER__TOKEN", "12345678")];
         let Settings { server } = load(&Layers { environment, ..layers() }).unwrap();
         assert_eq!(server.token.unwrap().expose(), "12345678");
@@ -294,12 +314,12 @@ mod tests {
     fn an_unknown_key_is_named_with_its_origin_and_a_remedy() {
         let environment = vec![pair("SSF_SAMPLE__SERVER__LISTNE", "x")];
         let error = load::<Settings>(&Layers { environment, ..layers() }).unwrap_err().to_string();
-        insta::assert_snapshot!(error, @r"server.listne (from the variable SSF_SAMPLE__SERVER__LISTNE) is not a setting; remove it or correct its name (known here: listen, body_limit, patience, token, names)");
+        insta::assert_snapshot!(error, @r"server.listne (from the variable SSF_SAMPLE__SERVER__LISTNE) is not a setting; remove it or correct its name (known here: listen, body_limit, patience, token, share, names)");
 
         let path = file("[server]\nlistne = 'x'\n");
         let shown = path.0.display().to_string();
         let error = load::<Settings>(&Layers { file: Some(path.0.clone()), ..layers() }).unwrap_err().to_string();
-        insta::assert_snapshot!(error.replace(&shown, "<file>"), @r"server.listne (in <file>) is not a setting; remove it or correct its name (known here: listen, body_limit, patience, token, names)");
+        insta::assert_snapshot!(error.replace(&shown, "<file>"), @r"server.listne (in <file>) is not a setting; remove it or correct its name (known here: listen, body_limit, patience, token, share, names)");
 
         let overrides = vec![pair("sevrer.listen", "x")];
         let error = load::<Settings>(&Layers { overrides, ..layers() }).unwrap_err().to_string();

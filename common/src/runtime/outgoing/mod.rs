@@ -9,8 +9,10 @@ mod address;
 mod client;
 mod guard;
 mod resolver;
+mod retry_after;
 
 pub use address::is_outward;
 pub use client::{CallError, Client, Limits, Outgoing, OutgoingError};
 pub use guard::{Allowed, AllowedError, Guard, NotAllowed};
 pub use resolver::{Lookup, Refused, SystemLookup};
+pub use retry_after::retry_after;

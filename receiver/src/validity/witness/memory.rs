@@ -168,12 +168,14 @@ fn asked(point: &Point, question: &Question) -> Asked {
     let mut digest = Sha256::new();
     digest.update(point.0.as_bytes());
     match question {
-        Question::Named(sid) => {
+        Question::Named(sid, shown) => {
             digest.update([0]);
+            digest.update(shown.class().as_str().as_bytes());
             digest.update(sid.as_str().as_bytes());
         }
         Question::Described(described) => {
             digest.update([1]);
+            digest.update(described.binding.class().as_str().as_bytes());
             digest.update(described.issuer.as_str().as_bytes());
             digest.update(described.keys.first().map(|key| key.0).unwrap_or_default());
             digest.update(described.assertions.origin.unix_micros().to_be_bytes());
@@ -193,6 +195,7 @@ const MOST_WAITING: usize = 100_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::BindingClass;
     use crate::validity::Verdict;
 
     fn at(seconds: i64) -> Timestamp {
@@ -202,11 +205,18 @@ mod tests {
     fn answer(state: State, reason: Option<Reason>) -> Answer {
         let assertions = Assertions { origin: at(0), validated: at(0) };
         let asserted = Some(Asserted { assertions, expires_at: None });
-        Answer { verdict: Verdict { state, reason }, as_of: at(0), asserted, touch: None, is_stale: false }
+        Answer {
+            verdict: Verdict { state, reason },
+            as_of: at(0),
+            asserted,
+            class: BindingClass::Bearer,
+            touch: None,
+            is_stale: false,
+        }
     }
 
     fn named(sid: &str) -> Question {
-        Question::Named(sid.into())
+        Question::named(sid.into())
     }
 
     fn yes(witness: &Witness, sid: &str, seconds: i64) {

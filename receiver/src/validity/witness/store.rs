@@ -24,7 +24,7 @@ pub(super) async fn note_denials(db: &mut PgConnection, denials: &[Denial]) -> R
                )
            ), known as (
                select d.place, d.point, d.asked, d.last_allowed_at, d.first_denied_at, d.is_blocked, s.issuer_id,
-                      d.origin, d.validated, case when s.binding = 'bearer' then 'bearer' else 'bound' end as class,
+                      d.origin, d.validated, case when s.binding = 'bearer' then 'bearer' else d.binding_class end as class,
                       s.keys
                from denied d
                cross join lateral (select * from session where session.sid = d.sid offset 0) s
@@ -69,7 +69,7 @@ pub(super) async fn note_denials(db: &mut PgConnection, denials: &[Denial]) -> R
         &rows.issuer as &[Option<&str>],
         &rows.origin as &[Timestamp],
         &rows.validated as &[Timestamp],
-        &rows.class as &[Option<&str>],
+        &rows.class as &[&str],
         &rows.key_place,
         &rows.key as &[SubjectKey],
     )
@@ -128,7 +128,7 @@ struct Denied<'a> {
     issuer: Vec<Option<&'a str>>,
     origin: Vec<Timestamp>,
     validated: Vec<Timestamp>,
-    class: Vec<Option<&'static str>>,
+    class: Vec<&'static str>,
     key_place: Vec<i32>,
     key: Vec<SubjectKey>,
 }
@@ -143,15 +143,15 @@ impl<'a> Denied<'a> {
             rows.last_allowed_at.push(denial.last_allowed);
             rows.first_denied_at.push(denial.first_denied);
             rows.is_blocked.push(denial.is_blocked);
-            let (sid, described) = match &denial.question {
-                Question::Named(sid) => (Some(sid.as_str()), None),
-                Question::Described(described) => (None, Some(described)),
+            let (sid, described, shown) = match &denial.question {
+                Question::Named(sid, shown) => (Some(sid.as_str()), None, *shown),
+                Question::Described(described) => (None, Some(described), described.binding),
             };
             rows.sid.push(sid);
             rows.issuer.push(described.map(|d| d.issuer.as_str()));
             rows.origin.push(denial.assertions.origin);
             rows.validated.push(denial.assertions.validated);
-            rows.class.push(described.map(|d| d.binding.class().as_str()));
+            rows.class.push(shown.class().as_str());
             for key in described.into_iter().flat_map(|d| &d.keys) {
                 rows.key_place.push(place);
                 rows.key.push(*key);

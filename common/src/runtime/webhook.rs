@@ -1,7 +1,7 @@
-//! The signature of a callback, after the Standard Webhooks specification 1.0.0 (standardwebhooks.com): HMAC-SHA-256 over
+//! The signature of a webhook, after the Standard Webhooks specification 1.0.0 (standardwebhooks.com): HMAC-SHA-256 over
 //! `webhook-id`, `webhook-timestamp` and the body, joined by dots.
 //!
-//! [`Secret::sign`] is used here, [`verify`] by an application in Rust; others find a library for their language there.
+//! [`headers`] is used by who sends, [`verify`] by who receives in Rust; others find a library for their language there.
 
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
 use secrecy::{ExposeSecret as _, SecretSlice};
-use ssf_common::clock::Timestamp;
 use subtle::ConstantTimeEq as _;
 
-/// The header with the effect's id.
+use crate::clock::Timestamp;
+
+/// The header with the id, the same at each attempt.
 pub const ID_HEADER: &str = "webhook-id";
 /// The header with the time of the attempt, in seconds since 1970.
 pub const TIMESTAMP_HEADER: &str = "webhook-timestamp";
@@ -29,10 +30,10 @@ pub struct Secret(SecretSlice<u8>);
 
 /// The text is not a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be whsec_ and 24 to 64 bytes in base64; make one with `echo whsec_$(openssl rand -base64 32)`")]
+#[error("{}", Secret::RULE)]
 pub struct SecretError;
 
-/// The three headers of a callback, as text.
+/// The three headers of a webhook, as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Headers<'a> {
     /// `webhook-id`.
@@ -43,7 +44,7 @@ pub struct Headers<'a> {
     pub signature: &'a str,
 }
 
-/// Why a callback is not believed.
+/// Why a webhook is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotVerified {
     /// The time is not a number.
@@ -58,10 +59,14 @@ pub enum NotVerified {
 }
 
 impl Secret {
-    /// Reads `whsec_…`.
+    /// What a secret must be.
+    pub const RULE: &str =
+        "must be 24 to 64 bytes in base64, with or without whsec_ before it; make one with `openssl rand -base64 32`";
+
+    /// Reads base64, with or without `whsec_` before it.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
-        let encoded = text.trim().strip_prefix(PREFIX).ok_or(SecretError)?;
-        let bytes = BASE64_STANDARD.decode(encoded).map_err(|_| SecretError)?;
+        let text = text.trim();
+        let bytes = BASE64_STANDARD.decode(text.strip_prefix(PREFIX).unwrap_or(text)).map_err(|_| SecretError)?;
         if (24..=64).contains(&bytes.len()) { Ok(Self(bytes.into())) } else { Err(SecretError) }
     }
 
@@ -82,10 +87,17 @@ impl Secret {
     }
 }
 
-/// Verifies a callback: `body` as it was received, byte for byte, and `secrets` those that are good (two while one takes
+/// The headers of one attempt, signed with each of the secrets.
+pub fn headers(secrets: &[Secret], id: &str, now: Timestamp, body: &[u8]) -> [(&'static str, String); 3] {
+    let seconds = now.unix_seconds();
+    let signatures: Vec<String> = secrets.iter().map(|secret| secret.sign(id, seconds, body)).collect();
+    [(ID_HEADER, id.to_owned()), (TIMESTAMP_HEADER, seconds.to_string()), (SIGNATURE_HEADER, signatures.join(" "))]
+}
+
+/// Verifies a webhook: `body` as it was received, byte for byte, and `secrets` those that are good (two while one takes
 /// the other's place). Compares in constant time.
 ///
-/// A callback may come more than once: whoever verified it still has to look whether its id is known already.
+/// It may come more than once: whoever verified it still has to look whether its id is known already.
 pub fn verify(headers: &Headers<'_>, body: &[u8], secrets: &[Secret], now: Timestamp) -> Result<(), NotVerified> {
     let timestamp: i64 = headers.timestamp.parse().map_err(|_| NotVerified::Malformed)?;
     let sent_at = Timestamp::from_unix_seconds(timestamp);
@@ -116,7 +128,7 @@ mod tests {
         Timestamp::from_unix_seconds(1_614_265_330 + seconds)
     }
 
-    fn headers<'a>(timestamp: &'a str, signature: &'a str) -> Headers<'a> {
+    fn told<'a>(timestamp: &'a str, signature: &'a str) -> Headers<'a> {
         Headers { id: ID, timestamp, signature }
     }
 
@@ -144,25 +156,27 @@ mod tests {
             ("soon", SIGNATURE, BODY, 0, Err(NotVerified::Malformed)),
             ("9223372036854775807", SIGNATURE, BODY, 0, Err(NotVerified::TooFar)),
         ] {
-            assert_eq!(verify(&headers(sent, shown), body, &secrets, now(at)), expected, "{sent} {shown} {at}");
+            assert_eq!(verify(&told(sent, shown), body, &secrets, now(at)), expected, "{sent} {shown} {at}");
         }
     }
 
     #[test]
     fn while_one_secret_takes_the_others_place_either_is_enough_on_both_sides() {
         let (old, new) = (Secret::parse(SECRET).unwrap(), Secret::parse(&format!("whsec_{}", "A".repeat(44))).unwrap());
-        let both = format!("{} {}", new.sign(ID, 1_614_265_330, BODY), old.sign(ID, 1_614_265_330, BODY));
+        let [_, _, (_, both)] = super::headers(&[new.clone(), old.clone()], ID, now(0), BODY);
         for known in [&old, &new] {
-            assert_eq!(verify(&headers("1614265330", &both), BODY, std::slice::from_ref(known), now(0)), Ok(()));
+            assert_eq!(verify(&told("1614265330", &both), BODY, std::slice::from_ref(known), now(0)), Ok(()));
         }
-        assert_eq!(verify(&headers("1614265330", SIGNATURE), BODY, &[new, old], now(0)), Ok(()));
+        assert_eq!(verify(&told("1614265330", SIGNATURE), BODY, &[new, old], now(0)), Ok(()));
     }
 
     #[test]
-    fn a_secret_has_its_prefix_and_enough_bytes() {
-        assert!(Secret::parse("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").is_err());
-        assert!(Secret::parse("whsec_c2hvcnQ=").is_err());
-        assert!(Secret::parse("whsec_not base64").is_err());
+    fn a_secret_has_enough_bytes_with_its_prefix_or_without() {
+        let bare = Secret::parse(SECRET.trim_start_matches(PREFIX)).unwrap();
+        assert_eq!(bare.sign(ID, 1_614_265_330, BODY), SIGNATURE);
+        for text in ["", "whsec_", "whsec_c2hvcnQ=", "c2hvcnQ=", "whsec_not base64", "not base64, however long it is"] {
+            assert!(Secret::parse(text).is_err(), "{text}");
+        }
         assert_eq!(format!("{:?}", Secret::parse(SECRET).unwrap()).matches("MfKQ").count(), 0);
     }
 }

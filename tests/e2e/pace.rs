@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use serde_json::{Value, json};
 use ssf_common::clock::ManualClock;
 use ssf_common::event::StreamStatus;
@@ -15,9 +16,22 @@ use ssf_harness::sink::{Answer, Sink};
 use ssf_transmitter::admin;
 use ssf_transmitter::audit::Actor;
 
-/// An IdP with `bulk` deliveries waiting for a receiver of which it is known that it answers briskly.
-async fn with_bulk(bulk: usize) -> (Idp, Party, Sink, String) {
-    let idp = Idp::start().await;
+/// An IdP with much bulk for a receiver of which it is known that it answers briskly.
+struct Job {
+    idp: Idp,
+    rp: Party,
+    producer: Party,
+    sink: Sink,
+    stream: String,
+}
+
+/// `bulk` deliveries, of which all but one wait.
+async fn with_bulk(bulk: usize) -> Job {
+    with_bulk_and(bulk, &[]).await
+}
+
+async fn with_bulk_and(bulk: usize, settings: &[(&str, &str)]) -> Job {
+    let idp = Idp::start_with(settings).await;
     let (rp, producer, sink) = (idp.add_receiver("rp").await, idp.add_producer().await, Sink::start().await);
     let stream = idp.push_stream(&rp, &sink.url, &["session-revoked", "revalidate"]).await;
     let job: Vec<Value> =
@@ -25,7 +39,26 @@ async fn with_bulk(bulk: usize) -> (Idp, Party, Sink, String) {
     assert_eq!(idp.post("/events", &producer, &json!(job)).await.status, 202);
     idp.fan_out().await;
     assert_eq!(idp.push_once().await, 1, "of bulk, a stranger gets one");
-    (idp, producer, sink, stream)
+    Job { idp, rp, producer, sink, stream }
+}
+
+impl Job {
+    /// Takes a hand full; two of it are on the wire, at a receiver that does not answer.
+    async fn take_ahead(&self) {
+        self.sink.hold();
+        assert_eq!(self.idp.transmitter.push.tick().await.unwrap(), 34, "two widths of one or two, and 32 ahead");
+        self.sink.arrivals(3).await;
+    }
+
+    /// The receiver answers, and everything that follows from that has happened.
+    async fn answer(&self) {
+        self.sink.release();
+        self.idp.transmitter.push.idle().await;
+    }
+
+    async fn acknowledged(&self) -> i64 {
+        self.idp.count("select count(*) from delivery_history where outcome = 'acknowledged'").await
+    }
 }
 
 async fn leased(idp: &Idp) -> i64 {
@@ -34,7 +67,7 @@ async fn leased(idp: &Idp) -> i64 {
 
 #[tokio::test]
 async fn what_is_more_urgent_passes_everything_in_the_hand() {
-    let (idp, producer, sink, _) = with_bulk(40).await;
+    let Job { idp, producer, sink, .. } = with_bulk(40).await;
     sink.hold();
     assert_eq!(idp.transmitter.push.tick().await.unwrap(), 34, "two widths of one or two, and 32 ahead");
     let in_hand = leased(&idp).await;
@@ -53,7 +86,7 @@ async fn what_is_more_urgent_passes_everything_in_the_hand() {
 
 #[tokio::test]
 async fn what_is_in_the_hand_is_given_back_when_the_stream_falls_into_trouble() {
-    let (idp, _, sink, _) = with_bulk(40).await;
+    let Job { idp, sink, .. } = with_bulk(40).await;
     sink.next([Answer::status(202), Answer::status(503)]);
     sink.script(|_| Answer::status(503));
     idp.push_once().await;
@@ -71,7 +104,7 @@ async fn what_is_in_the_hand_is_given_back_when_the_stream_falls_into_trouble() 
 
 #[tokio::test]
 async fn what_is_in_the_hand_is_given_back_at_the_stop_and_sent_by_the_next_process() {
-    let (idp, _, sink, _) = with_bulk(40).await;
+    let Job { idp, sink, .. } = with_bulk(40).await;
     sink.hold();
     idp.transmitter.push.tick().await.unwrap();
     sink.arrivals(3).await;
@@ -96,7 +129,7 @@ async fn what_is_in_the_hand_is_given_back_at_the_stop_and_sent_by_the_next_proc
 
 #[tokio::test]
 async fn what_waited_too_long_in_the_hand_is_given_back_before_its_lease_ends() {
-    let (idp, _, sink, _) = with_bulk(40).await;
+    let Job { idp, sink, .. } = with_bulk(40).await;
     sink.hold();
     idp.transmitter.push.tick().await.unwrap();
     sink.arrivals(3).await;
@@ -114,7 +147,7 @@ async fn what_waited_too_long_in_the_hand_is_given_back_before_its_lease_ends() 
 
 #[tokio::test]
 async fn nothing_that_was_taken_ahead_follows_an_announcement() {
-    let (idp, _, sink, stream) = with_bulk(40).await;
+    let Job { idp, sink, stream, .. } = with_bulk(40).await;
     sink.hold();
     idp.transmitter.push.tick().await.unwrap();
     sink.arrivals(3).await;
@@ -131,4 +164,84 @@ async fn nothing_that_was_taken_ahead_follows_an_announcement() {
     let last = sink.requests().last().unwrap().claims();
     assert!(last["events"].to_string().contains("stream-updated"), "{last}");
     assert_eq!((sink.requests().len(), leased(&idp).await), (4, 0));
+}
+
+#[tokio::test]
+async fn nothing_leaves_the_hand_once_its_receiver_has_paused_or_disabled_the_stream() {
+    for status in ["paused", "disabled"] {
+        let job = with_bulk(40).await;
+        job.take_ahead().await;
+        let body = json!({"stream_id": job.stream, "status": status});
+        assert_eq!(job.idp.post("/ssf/status", &job.rp, &body).await.status, 200);
+        job.answer().await;
+        assert_eq!((job.sink.requests().len(), leased(&job.idp).await), (3, 0), "{status}");
+        job.idp.drain().await;
+        assert_eq!(job.sink.requests().len(), 3, "{status}");
+        if status == "paused" {
+            let body = json!({"stream_id": job.stream, "status": "enabled"});
+            assert_eq!(job.idp.post("/ssf/status", &job.rp, &body).await.status, 200);
+            job.idp.drain().await;
+            assert_eq!((job.sink.requests().len(), job.acknowledged().await), (40, 40), "held, and none twice");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_leaves_the_hand_of_one_process_after_another_has_announced_the_stop() {
+    let job = with_bulk(40).await;
+    job.take_ahead().await;
+    let twin = job.idp.twin().await;
+    let env = Env { clock: Arc::<ManualClock>::clone(&twin.clock), random: Arc::new(SystemRandom) };
+    let (issuer, stream) = (&twin.transmitter.issuer, job.stream.parse().unwrap());
+    admin::set_stream_status(&twin.pool, issuer, stream, StreamStatus::Paused, None, &Actor::Service, &env)
+        .await
+        .unwrap();
+    assert_eq!(twin.transmitter.push.tick().await.unwrap(), 1, "the announcement");
+    job.sink.arrivals(4).await;
+    job.answer().await;
+    twin.transmitter.push.idle().await;
+    let last = job.sink.requests().last().unwrap().claims();
+    assert!(last["events"].to_string().contains("stream-updated"), "{last}");
+    assert_eq!((job.sink.requests().len(), leased(&job.idp).await), (4, 0));
+}
+
+#[tokio::test]
+async fn nothing_leaves_the_hand_for_a_stream_that_is_deleted() {
+    let job = with_bulk(40).await;
+    job.take_ahead().await;
+    let gone = format!("/ssf/streams?stream_id={}", job.stream);
+    assert_eq!(job.idp.call(Method::DELETE, &gone, &job.rp.token, None).await.status, 204);
+    job.answer().await;
+    assert_eq!(job.sink.requests().len(), 3);
+    assert_eq!(job.idp.push_once().await, 0);
+}
+
+#[tokio::test]
+async fn what_is_in_the_hand_goes_to_the_endpoint_that_the_receiver_named_last() {
+    let (job, moved) = (with_bulk(40).await, Sink::start().await);
+    job.take_ahead().await;
+    let delivery =
+        json!({"method": "urn:ietf:rfc:8935", "endpoint_url": moved.url, "authorization_header": "Bearer b"});
+    let body = json!({"stream_id": job.stream, "delivery": delivery});
+    let patched = job.idp.call(Method::PATCH, "/ssf/streams", &job.rp.token, Some(&body)).await;
+    assert_eq!(patched.status, 200, "{:?}", patched.body);
+    job.answer().await;
+    job.idp.drain().await;
+    assert_eq!((job.sink.requests().len(), moved.requests().len(), job.acknowledged().await), (3, 37, 40));
+    assert!(moved.requests().iter().all(|request| request.header("authorization") == Some("Bearer b")));
+}
+
+#[tokio::test]
+async fn what_was_promoted_in_the_hand_goes_before_the_rest_of_it() {
+    let job = with_bulk(40).await;
+    job.take_ahead().await;
+    // the last but a few of what was taken
+    job.idp.revoke(&job.producer, "s30").await;
+    job.idp.fan_out().await;
+    assert_eq!(job.idp.transmitter.push.tick().await.unwrap(), 1, "the bulk one about the same subject");
+    job.sink.arrivals(4).await;
+    assert_eq!(job.sink.subjects()[3], "s30");
+    job.answer().await;
+    job.idp.drain().await;
+    assert_eq!((job.sink.requests().len(), job.acknowledged().await), (41, 41));
 }

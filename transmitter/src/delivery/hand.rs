@@ -1,9 +1,10 @@
 //! The hand: bulk that was taken before its receiver has room for it, so that one claim serves many of a job's SETs.
 //!
 //! A bulk job goes out a few at a time ([`super::pace`]); a claim for each few would cost more than sending them. What is
-//! held is leased like what is on the wire, and given back when the stream falls into trouble, when its status is
-//! announced to change, at the stop, and before the lease is too short to send. Urgent and prompt SETs are never held:
-//! they are taken when there is room for them, past everything in the hand.
+//! held is leased like what is on the wire. The [`super::courier`] sends it, and gives it back when its stream has changed
+//! or it was promoted; it is given back as well when the stream falls into trouble, when its status is announced to change,
+//! at the stop, and before the lease is too short to send. Urgent and prompt SETs are never held: they are taken when there
+//! is room for them, past everything in the hand.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use ssf_common::clock::Timestamp;
 
 use super::in_flight::Carried;
-use super::{LeaseId, Taken};
+use super::{DeliveryId, LeaseId, Taken};
 use crate::stream::StreamKey;
 
 /// One SET in the hand.
@@ -56,6 +57,11 @@ impl Hand {
         self.change(|hand| hand.keys().copied().collect())
     }
 
+    /// What is held.
+    pub(super) fn ids(&self) -> Vec<DeliveryId> {
+        self.change(|hand| hand.values().flatten().map(|held| held.taken.id).collect())
+    }
+
     /// How many are held for `stream`.
     pub(super) fn of(&self, stream: StreamKey) -> usize {
         self.change(|hand| hand.get(&stream).map_or(0, VecDeque::len))
@@ -69,6 +75,19 @@ impl Hand {
     /// Lets go of everything of `stream`.
     pub(super) fn clear(&self, stream: StreamKey) -> Vec<Held> {
         self.change(|hand| hand.remove(&stream).unwrap_or_default().into())
+    }
+
+    /// Lets go of those of `stream` that are `wrong`.
+    pub(super) fn let_go(&self, stream: StreamKey, wrong: impl Fn(&Held) -> bool) -> Vec<Held> {
+        self.change(|hand| {
+            let Some(held) = hand.remove(&stream) else { return Vec::new() };
+            let (wrong, right): (Vec<Held>, Vec<Held>) = held.into_iter().partition(wrong);
+            let right: VecDeque<Held> = right.into();
+            if !right.is_empty() {
+                hand.insert(stream, right);
+            }
+            wrong
+        })
     }
 
     /// Lets go of everything that can no longer be sent in time.

@@ -6,6 +6,7 @@
 //! the history, a refused one for the dead letters: nothing is dropped silently.
 
 mod bell;
+mod courier;
 mod fan_out;
 mod hand;
 mod in_flight;
@@ -67,6 +68,8 @@ impl DeliveryId {
 pub struct Taken {
     pub(crate) id: DeliveryId,
     pub(crate) stream: crate::stream::StreamKey,
+    /// Of the stream's row, when it was taken.
+    pub(crate) stream_version: String,
     pub(crate) issuer: crate::issuer::IssuerId,
     pub(crate) audience: Vec<String>,
     pub(crate) algorithm: String,

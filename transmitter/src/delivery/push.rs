@@ -9,11 +9,12 @@ use ssf_common::runtime::telemetry::chain;
 use ssf_common::runtime::worker::{Wake, Worker};
 use ssf_common::set::ErrorCode;
 
+use super::courier::Courier;
 use super::hand::{Hand, Held};
 use super::in_flight::{Busy, Flight, InFlight, Landing, Room, may_wait};
 use super::pace::Bounds;
 use super::settle::Settlement;
-use super::store::{settle as leases, take};
+use super::store::take;
 use super::{ANNOUNCEMENTS_FIRST, LeaseId, Outcome, Sender, Settler, SigningDesk, Taken};
 use crate::stream::StreamKey;
 
@@ -38,15 +39,16 @@ pub struct PushLimits {
 /// receiver holds up nobody. Each answer rings `wake`, because it made room.
 #[derive(Clone, Debug)]
 pub struct Push {
-    pool: PgPool,
-    env: Env,
+    pub(super) pool: PgPool,
+    pub(super) env: Env,
     desk: SigningDesk,
     sender: Sender,
     settler: Settler,
     limits: PushLimits,
-    wake: Wake,
-    in_flight: InFlight,
-    hand: Arc<Hand>,
+    pub(super) wake: Wake,
+    pub(super) in_flight: InFlight,
+    pub(super) hand: Arc<Hand>,
+    pub(super) courier: Arc<Courier>,
 }
 
 impl Push {
@@ -62,7 +64,18 @@ impl Push {
     ) -> Self {
         let bounds = Bounds { first: limits.window, most: limits.max_window.max(limits.window) };
         let in_flight = InFlight::new(bounds, limits.max_per_host);
-        Self { pool, env, desk, sender, settler, limits, wake, in_flight, hand: Arc::default() }
+        Self {
+            pool,
+            env,
+            desk,
+            sender,
+            settler,
+            limits,
+            wake,
+            in_flight,
+            hand: Arc::default(),
+            courier: Arc::default(),
+        }
     }
 
     /// Ends when nothing is on the wire or in the hand, and everything that was is settled.
@@ -72,11 +85,11 @@ impl Push {
 
     /// Gives up what is in the hand, and ends when nothing is on the wire any more and everything that was is settled.
     pub async fn finish(&self) {
-        self.give_back(self.hand.empty()).await;
+        self.empty_the_hand().await;
         self.in_flight.idle().await;
     }
 
-    fn launch(self: Arc<Self>, taken: Taken, lease: LeaseId, flight: Flight) {
+    pub(super) fn launch(self: Arc<Self>, taken: Taken, lease: LeaseId, flight: Flight) {
         tokio::spawn(self.carry(taken, lease, flight));
     }
 
@@ -110,7 +123,7 @@ impl Push {
         if landing == Landing::Failed {
             self.give_back(self.hand.clear(stream)).await;
         }
-        self.send_held(stream).await;
+        self.call_courier(stream);
         self.ask_for_more(stream, is_bulk, is_brisk);
         if let Err(error) = self.settler.settle(settlement).await {
             // the lease ends by itself, and the receiver will know the SET again by its jti
@@ -149,41 +162,6 @@ impl Push {
         (free, bulk_free)
     }
 
-    /// Sends what is in the hand for `stream`, as far as there is room.
-    async fn send_held(self: &Arc<Self>, stream: StreamKey) {
-        let mut overdue = Vec::new();
-        while let Some(held) = self.hand.next(stream) {
-            let now = self.env.now();
-            if held.send_by < now {
-                overdue.push(held);
-                continue;
-            }
-            let Held { taken, lease, send_by, carried } = held;
-            match self.in_flight.enter_if_room(carried, room_of(&taken), now) {
-                Ok(flight) => {
-                    Arc::clone(self).launch(taken, lease, flight);
-                }
-                Err(carried) => {
-                    self.hand.put_back(Held { taken, lease, send_by, carried });
-                    break;
-                }
-            }
-        }
-        self.give_back(overdue).await;
-    }
-
-    /// What cannot be given back is free when its lease ends.
-    async fn give_back(&self, held: Vec<Held>) {
-        if held.is_empty() {
-            return;
-        }
-        let given: Vec<_> = held.iter().map(|held| (held.taken.id, held.lease)).collect();
-        let done = async { leases::give_back(&mut *self.pool.acquire().await?, &given, self.env.now()).await }.await;
-        if let Err(error) = done {
-            tracing::warn!(error = %chain(&error), "what was taken and not sent could not be given back before its lease ends");
-        }
-    }
-
     async fn attempt(&self, taken: Taken, settlement: &mut Settlement) -> Outcome {
         let authorization = match self.desk.authorization(&taken) {
             Ok(authorization) => authorization,
@@ -211,16 +189,15 @@ impl Worker for Push {
     async fn tick(&self) -> Result<usize, sqlx::Error> {
         let now = self.env.now();
         self.give_back(self.hand.overdue(now)).await;
+        let mut versions = self.look_into_the_hand().await?;
         let this = Arc::new(self.clone());
-        for stream in self.hand.streams() {
-            this.send_held(stream).await;
-        }
         let busy = self.in_flight.busy(now);
         let (hosts, host_counts) = self.in_flight.hosts();
         let sending: i64 = busy.iter().map(|busy| i64::from(busy.sending)).sum();
         let held = i64::try_from(self.hand.all()).unwrap_or(i64::MAX);
         let limit = i64::from(self.limits.max_in_flight) - sending - held;
         if limit <= 0 {
+            this.send_now(&versions).await;
             return Ok(0);
         }
         let lease = LeaseId::new(now, &*self.env.random);
@@ -258,19 +235,17 @@ impl Worker for Push {
             let flight = self.in_flight.enter(self.in_flight.carry(), room_of(&delivery), now);
             Arc::clone(&this).launch(delivery, lease, flight);
         }
-        let mut streams: Vec<StreamKey> = bulk.iter().map(|one| one.stream).collect();
-        streams.dedup();
+        // a claim has seen the row as a look does, and later
+        versions.extend(bulk.iter().map(|one| (one.stream, one.stream_version.clone())));
         for taken in bulk {
             self.hand.hold(Held { taken, lease, send_by, carried: self.in_flight.carry() });
         }
-        for stream in streams {
-            this.send_held(stream).await;
-        }
+        this.send_now(&versions).await;
         Ok(count)
     }
 }
 
-fn room_of(taken: &Taken) -> Room {
+pub(super) fn room_of(taken: &Taken) -> Room {
     Room { stream: taken.stream, host: taken.endpoint_host.clone(), is_bulk: taken.is_bulk() }
 }
 

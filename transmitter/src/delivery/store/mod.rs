@@ -2,6 +2,7 @@
 
 pub(crate) mod dead_letters;
 pub(crate) mod fan_out;
+pub(crate) mod look;
 pub(crate) mod polls;
 pub(crate) mod progress;
 pub(crate) mod receipts;

@@ -45,12 +45,12 @@ pub(crate) async fn hand_out(
                 where d.id = any (array(select id from picked))
                returning d.*
            )
-           select d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
+           select d.id as "id: DeliveryId", d.stream_id as "stream: StreamKey", s.version as "stream_version!", d.issuer_id as "issuer: IssuerId", s.audience, s.algorithm,
                      s.timeline_claim, null::text as endpoint_url, null::text as endpoint_host, null::bytea as authorization_sealed, d.event_type, d.lane, e.subject, e.payload, e.txn, d.attempts, d.occurred_at, d.recorded_at, d.fanned_out_at,
                      d.first_taken_at as "first_taken_at!"
              from taken d
             cross join lateral (select * from event where event.event_id = d.event_id and event.recorded_at = d.recorded_at offset 0) e
-            cross join lateral (select * from stream where stream.id = d.stream_id offset 0) s"#,
+            cross join lateral (select stream.*, stream.xmin::text as version from stream where stream.id = d.stream_id offset 0) s"#,
         stream as _,
         limit,
         now as _,

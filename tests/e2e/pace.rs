@@ -133,12 +133,14 @@ async fn what_waited_too_long_in_the_hand_is_given_back_before_its_lease_ends() 
     sink.hold();
     idp.transmitter.push.tick().await.unwrap();
     sink.arrivals(3).await;
-    // the lease is 30 s, an attempt may take 10
-    idp.advance(Duration::from_millis(20_001));
+    // the lease is 30 s, an attempt may take 10; half of what is between is left for settling
+    let of_the_first_claim = "select count(*) from delivery where due_at = first_taken_at + interval '30 seconds'";
+    idp.advance(Duration::from_secs(10));
     idp.transmitter.push.tick().await.unwrap();
-    assert!(
-        idp.count("select count(*) from delivery where state = 'leased' and due_at > now() - interval '0'").await >= 0
-    );
+    assert_eq!((leased(&idp).await, idp.count(of_the_first_claim).await), (34, 34));
+    idp.advance(Duration::from_millis(1));
+    idp.transmitter.push.tick().await.unwrap();
+    assert_eq!(idp.count(of_the_first_claim).await, 2, "what is on the wire");
     sink.release();
     idp.drain().await;
     assert_eq!(sink.requests().len(), 40, "nothing is sent twice");
@@ -244,4 +246,60 @@ async fn what_was_promoted_in_the_hand_goes_before_the_rest_of_it() {
     job.answer().await;
     job.idp.drain().await;
     assert_eq!((job.sink.requests().len(), job.acknowledged().await), (41, 41));
+}
+
+#[tokio::test]
+async fn full_hands_keep_nothing_more_urgent_waiting() {
+    let job = with_bulk_and(40, &[("push.max_in_flight", "34")]).await;
+    job.take_ahead().await;
+    job.idp.revoke(&job.producer, "urgent").await;
+    job.idp.fan_out().await;
+    assert_eq!(job.idp.transmitter.push.tick().await.unwrap(), 1);
+    job.sink.arrivals(4).await;
+    assert_eq!(job.sink.subjects()[3], "urgent");
+    assert_eq!(leased(&job.idp).await, 35, "and no more is taken into full hands");
+    job.answer().await;
+    job.idp.drain().await;
+    assert_eq!(job.acknowledged().await, 41);
+}
+
+#[tokio::test]
+async fn bulk_leaves_a_place_at_its_host_to_what_is_more_urgent() {
+    let job = with_bulk_and(40, &[("push.max_per_host", "2")]).await;
+    job.sink.hold();
+    job.idp.transmitter.push.tick().await.unwrap();
+    job.idp.revoke(&job.producer, "urgent").await;
+    job.idp.fan_out().await;
+    assert_eq!(job.idp.transmitter.push.tick().await.unwrap(), 1);
+    job.sink.arrivals(3).await;
+    assert_eq!(job.sink.subjects()[2], "urgent");
+    job.answer().await;
+    job.idp.drain().await;
+    assert_eq!(job.acknowledged().await, 41);
+}
+
+#[tokio::test]
+async fn a_claim_locks_no_more_bulk_than_it_takes() {
+    let job = with_bulk(40).await;
+    // a lock leaves its mark on the row
+    let locked = "select count(*) from delivery where state = 'waiting' and xmax::text <> '0'";
+    assert_eq!(job.idp.count(locked).await, 0);
+}
+
+#[tokio::test]
+async fn what_was_locked_when_it_should_have_been_promoted_is_promoted_after() {
+    let job = with_bulk(2).await;
+    let mut claim = job.idp.pool.begin().await.unwrap();
+    sqlx::query("select id from delivery for update").execute(&mut *claim).await.unwrap();
+    for subject in ["s0", "s1"] {
+        job.idp.revoke(&job.producer, subject).await;
+    }
+    assert_eq!(job.idp.transmitter.fan_out.tick().await.unwrap(), 2);
+    let bulk = "select count(*) from delivery where lane = 2";
+    assert_eq!((job.idp.transmitter.fan_out.tick().await.unwrap(), job.idp.count(bulk).await), (1, 1));
+    // it was looked at and not taken
+    claim.rollback().await.unwrap();
+    job.idp.transmitter.fan_out.tick().await.unwrap();
+    assert_eq!(job.idp.count(bulk).await, 0);
+    assert_eq!(job.idp.transmitter.fan_out.tick().await.unwrap(), 0);
 }

@@ -203,11 +203,17 @@ pub async fn replay_dead_letters(
     if replayed.is_empty() {
         return Ok(Batch { done: 0, left: ids.len(), next });
     }
-    replay::promote(&mut tx, &replayed).await?;
+    let mut missed = replay::promote(&mut tx, &replayed).await?;
     let batch = Batch { done: replayed.len(), left: ids.len() - replayed.len(), next };
     let deed = deed(actor, "dead_letters.replayed", &which, batch.done, None);
     audit::record(&mut tx, issuer.id, &deed, now).await?;
     tx.commit().await?;
+    for _ in 0..PROMOTED_AGAIN {
+        if missed == 0 {
+            break;
+        }
+        missed = replay::promote(&mut *pool.acquire().await?, &replayed).await?;
+    }
     Ok(batch)
 }
 
@@ -231,6 +237,9 @@ pub async fn discard_dead_letters(
     }
     Ok(Batch { done, left: ids.len() - done, next })
 }
+
+/// How often what a claim held is promoted again; a claim takes a moment.
+const PROMOTED_AGAIN: u8 = 20;
 
 async fn choose(
     conn: &mut sqlx::PgConnection,

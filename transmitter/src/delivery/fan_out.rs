@@ -1,7 +1,7 @@
 //! The fan-out worker: each recorded decision becomes one delivery per stream that wants it, in one transaction.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{PgConnection, PgPool};
 use ssf_common::clock::Timestamp;
@@ -12,6 +12,7 @@ use ssf_common::runtime::worker::{Wake, Worker};
 
 use super::portion::portion;
 use super::store::fan_out::{self as store, Planned, Recorded, Rings};
+use super::store::promote::{self, Missed};
 use super::{Bell, DeliveryId};
 use crate::outbox::Lane;
 use crate::stream::StreamKey;
@@ -28,6 +29,14 @@ pub struct FanOut {
     subjects: Subjects,
     push: Wake,
     polls: Bell,
+    missed: Mutex<Locked>,
+}
+
+/// What should have been promoted and was locked.
+#[derive(Debug, Default)]
+struct Locked {
+    rows: Vec<Missed>,
+    tries: u8,
 }
 
 impl FanOut {
@@ -40,7 +49,7 @@ impl FanOut {
         push: Wake,
         polls: Bell,
     ) -> Self {
-        Self { pool, env, vocabulary, subjects, push, polls }
+        Self { pool, env, vocabulary, subjects, push, polls, missed: Mutex::default() }
     }
 
     fn check(&self, recorded: &Recorded) -> Option<String> {
@@ -92,6 +101,33 @@ impl FanOut {
         Ok(())
     }
 
+    /// Promotes what was locked when it should have been; how much is worth another look at once.
+    async fn promote_missed(&self) -> sqlx::Result<usize> {
+        let missed = self.locked(|locked| locked.rows.clone());
+        if missed.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.pool.begin().await?;
+        let still = promote::again(&mut tx, &missed).await?;
+        if still.len() < missed.len() {
+            store::ring(&mut tx, Rings { push: true, polls: true }).await?;
+        }
+        tx.commit().await?;
+        if still.len() < missed.len() {
+            self.push.wake();
+        }
+        Ok(self.locked(|locked| {
+            locked.tries = if still.len() < missed.len() { 0 } else { locked.tries.saturating_add(1) };
+            locked.rows = still;
+            // a claim holds its rows for moments; who holds them longer is looked after at leisure
+            if locked.tries < TRIES_AT_ONCE { locked.rows.len() } else { 0 }
+        }))
+    }
+
+    fn locked<T>(&self, change: impl FnOnce(&mut Locked) -> T) -> T {
+        change(&mut self.missed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn ring(&self, rung: &Rung) {
         for stream in &rung.polls {
             self.polls.ring(*stream);
@@ -126,10 +162,11 @@ impl Worker for FanOut {
     type Error = sqlx::Error;
 
     async fn tick(&self) -> Result<usize, sqlx::Error> {
+        let locked = self.promote_missed().await?;
         let mut tx = self.pool.begin().await?;
         let mut recorded = store::take(&mut tx, BATCH).await?;
         if recorded.is_empty() {
-            return Ok(0);
+            return Ok(locked);
         }
         let mut issuers: Vec<_> = recorded.iter().map(|event| event.issuer).collect();
         issuers.sort_unstable();
@@ -159,8 +196,12 @@ impl Worker for FanOut {
         self.drop_unwanted(&mut tx, &recorded, &streams, &mut deliveries, now).await?;
         let rung = Rung::of(&deliveries, &streams);
         let rings = Rings { push: rung.push, polls: !rung.polls.is_empty() };
-        store::finish(&mut tx, &recorded, &rejections, &deliveries, rings, now).await?;
+        let missed = store::finish(&mut tx, &recorded, &rejections, &deliveries, rings, now).await?;
         tx.commit().await?;
+        self.locked(|locked| {
+            locked.tries = 0;
+            locked.rows.extend(missed);
+        });
         for (event, rejection) in recorded.iter().zip(&rejections) {
             if let Some(rejection) = rejection {
                 tracing::error!(event.id = %event.event_id, rejection, "an event emitted by SQL is not valid and goes nowhere");
@@ -205,6 +246,8 @@ fn promoted(batch: &[Recorded]) -> Vec<Lane> {
     lanes
 }
 
+/// How often what is locked is looked at without a pause.
+const TRIES_AT_ONCE: u8 = 20;
 /// The most decisions looked at in one transaction, without those that come along for their subject's sake …
 const BATCH: i64 = 500;
 /// … and the most deliveries made in one, unless one decision alone becomes more.

@@ -18,6 +18,7 @@ pub(super) struct InFlight(Arc<State>);
 struct State {
     bounds: Bounds,
     per_host: u32,
+    altogether: u32,
     counts: Mutex<Counts>,
     changed: Notify,
 }
@@ -28,6 +29,8 @@ struct Counts {
     streams: HashMap<StreamKey, Window>,
     /// On the wire, per host; no entry where nothing is.
     hosts: HashMap<String, u32>,
+    /// On the wire, altogether.
+    sending: u32,
     /// Held, on the wire or being settled, altogether.
     carried: usize,
 }
@@ -47,13 +50,14 @@ pub(super) struct Busy {
     pub(super) width: u32,
     pub(super) bulk: u32,
     pub(super) bulk_width: u32,
-    /// Whether it answered within the last moment.
+    /// Whether its answers are worth waiting for.
     pub(super) is_brisk: bool,
 }
 
 impl InFlight {
-    pub(super) fn new(bounds: Bounds, per_host: u32) -> Self {
-        Self(Arc::new(State { bounds, per_host, counts: Mutex::default(), changed: Notify::new() }))
+    /// At most `per_host` to one host, and `altogether` to all.
+    pub(super) fn new(bounds: Bounds, per_host: u32, altogether: u32) -> Self {
+        Self(Arc::new(State { bounds, per_host, altogether, counts: Mutex::default(), changed: Notify::new() }))
     }
 
     /// Something is carried until the guard is dropped.
@@ -69,11 +73,14 @@ impl InFlight {
         Flight { carried, of: lane, taken_at: now, landed: false }
     }
 
-    /// Puts one more bulk SET on the wire, if its stream and its host have room: `carried` comes back if they have not.
+    /// Puts one more bulk SET on the wire, if its stream, its host and all together have room, beside what is kept for more
+    /// urgent ones: `carried` comes back if they have not.
     pub(super) fn enter_if_room(&self, carried: Carried, lane: Room, now: Timestamp) -> Result<Flight, Carried> {
-        let (bounds, per_host) = (self.0.bounds, self.0.per_host);
+        let bounds = self.0.bounds;
+        let (per_host, altogether) = (for_bulk(self.0.per_host), for_bulk(self.0.altogether));
         let entered = self.change(|counts| {
-            let has_room = counts.streams.get(&lane.stream).is_none_or(Window::has_room_for_bulk)
+            let has_room = counts.sending < altogether
+                && counts.streams.get(&lane.stream).is_none_or(Window::has_room_for_bulk)
                 && lane.host.as_ref().is_none_or(|host| counts.hosts.get(host).is_none_or(|n| *n < per_host));
             if has_room {
                 counts.enter(&lane, bounds, now);
@@ -125,6 +132,7 @@ impl Counts {
         let window = self.streams.entry(room.stream).or_insert_with(window);
         window.sending += 1;
         window.bulk += u32::from(room.is_bulk);
+        self.sending += 1;
         if let Some(host) = &room.host {
             *self.hosts.entry(host.clone()).or_default() += 1;
         }
@@ -222,6 +230,7 @@ impl Flight {
             return;
         }
         self.carried.0.change(|counts| {
+            counts.sending -= 1;
             if let Some(window) = counts.streams.get_mut(&self.of.stream) {
                 window.sending -= 1;
                 window.bulk -= u32::from(self.of.is_bulk);
@@ -244,10 +253,19 @@ impl Drop for Flight {
     }
 }
 
-/// How long a SET in the hand may wait for room, so that what is left of its lease is enough to send it.
-pub(super) fn may_wait(lease: Duration, timeout: Duration) -> Duration {
-    lease.saturating_sub(timeout)
+/// How many of so many places bulk may take: some are kept for what is more urgent.
+pub(super) fn for_bulk(places: u32) -> u32 {
+    (places - places / KEPT.min(places).max(1)).max(1)
 }
+
+/// How long a SET in the hand may wait for room: what is left of its lease is enough to send it, and to write down what
+/// came of that, which may wait for the database.
+pub(super) fn may_wait(lease: Duration, timeout: Duration) -> Duration {
+    lease.saturating_sub(timeout) / 2
+}
+
+/// One place of so many is kept for what is more urgent than bulk.
+const KEPT: u32 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -263,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_landed_set_leaves_room_but_is_carried_until_it_is_settled() {
-        let in_flight = InFlight::new(BOUNDS, 10);
+        let in_flight = InFlight::new(BOUNDS, 10, 100);
         let (stream, now) = (StreamKey::unguessable(&SystemRandom), Timestamp::EPOCH);
         let enter = || in_flight.enter(in_flight.carry(), room(stream, false), now);
         let (mut one, two) = (enter(), enter());
@@ -281,16 +299,38 @@ mod tests {
 
     #[test]
     fn bulk_gets_the_room_that_is_left_for_it_and_no_more() {
-        let in_flight = InFlight::new(BOUNDS, 2);
+        let in_flight = InFlight::new(BOUNDS, 3, 100);
         let (stream, now) = (StreamKey::unguessable(&SystemRandom), Timestamp::EPOCH);
         let bulk = |stream| in_flight.enter_if_room(in_flight.carry(), room(stream, true), now);
         let first = bulk(stream).unwrap();
         let refused = bulk(stream).unwrap_err();
         let other = bulk(StreamKey::unguessable(&SystemRandom)).unwrap();
         assert!(bulk(StreamKey::unguessable(&SystemRandom)).is_err(), "their host has no room");
-        drop((first, other));
+        let urgent = in_flight.enter(in_flight.carry(), room(stream, false), now);
+        assert_eq!(in_flight.hosts().1, [3], "what is more urgent takes the last place of a host");
+        drop((first, other, urgent));
         assert!(bulk(stream).is_ok());
         drop(refused);
-        assert_eq!(in_flight.change(|counts| counts.carried), 0);
+        assert_eq!(in_flight.change(|counts| (counts.carried, counts.sending)), (0, 0));
+    }
+
+    #[test]
+    fn bulk_leaves_some_of_all_places_to_what_is_more_urgent() {
+        assert_eq!([1, 2, 3, 8, 9, 16, 256].map(for_bulk), [1, 1, 2, 7, 8, 14, 224]);
+        let in_flight = InFlight::new(BOUNDS, 100, 2);
+        let bulk = || {
+            let stream = StreamKey::unguessable(&SystemRandom);
+            in_flight.enter_if_room(in_flight.carry(), room(stream, true), Timestamp::EPOCH)
+        };
+        let first = bulk().unwrap();
+        assert!(bulk().is_err());
+        drop(first);
+        assert!(bulk().is_ok());
+    }
+
+    #[test]
+    fn what_waits_to_the_end_in_the_hand_and_is_answered_last_is_settled_within_its_lease() {
+        let (lease, timeout) = (Duration::from_secs(15), Duration::from_secs(5));
+        assert!(may_wait(lease, timeout) + timeout <= lease - Duration::from_secs(5));
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Pace {
     /// The quickest answer of the epoch before, and of this one.
     quickest: [Option<Duration>; 2],
     epoch_began: Timestamp,
+    /// How long the last answer took, from being taken.
+    last_took: Duration,
     /// Answers to bulk since its width was last looked at, and how long they took together.
     looked: (u32, Duration),
     last_answer: Option<Timestamp>,
@@ -58,6 +60,7 @@ impl Pace {
             bulk: 1,
             quickest: [None, None],
             epoch_began: now,
+            last_took: Duration::ZERO,
             looked: (0, Duration::ZERO),
             last_answer: None,
         }
@@ -73,8 +76,13 @@ impl Pace {
         self.bulk.min(self.width.saturating_sub(1)).max(1)
     }
 
-    /// Whether the next answer is worth waiting for: the last one came a moment ago.
+    /// Whether the next answers are worth waiting for: the last one took little time, and came a moment ago.
     pub(super) fn is_brisk(&self, now: Timestamp) -> bool {
+        self.answers_come(now) && self.last_took < BRISK
+    }
+
+    /// Whether the last answer came a moment ago, however long it took: a receiver that is far away can take much at once.
+    fn answers_come(&self, now: Timestamp) -> bool {
         self.last_answer.is_some_and(|at| now.since(at) < A_MOMENT)
     }
 
@@ -93,10 +101,11 @@ impl Pace {
         }
         self.quickest[1] = Some(self.quickest[1].map_or(trip.took, |best| best.min(trip.took)));
         // only who uses the whole width has any use for a wider one
-        if self.is_brisk(now) && trip.sending > self.width / 2 {
+        if self.answers_come(now) && trip.sending > self.width / 2 {
             self.width = (self.width + 1).min(self.bounds.most);
         }
         self.last_answer = Some(now);
+        self.last_took = trip.took;
         if trip.is_bulk {
             self.looked = (self.looked.0 + 1, self.looked.1 + trip.took);
             if self.looked.0 >= self.bulk {
@@ -124,7 +133,9 @@ impl Pace {
     }
 }
 
-/// Below this the next answer is worth waiting for.
+/// Answers that take less are worth waiting for: half a window, or what is taken ahead, is gone in a short while.
+const BRISK: Duration = Duration::from_millis(100);
+/// Between answers.
 const A_MOMENT: Duration = Duration::from_millis(20);
 /// How long a best time counts, at most twice.
 const EPOCH: Duration = Duration::from_secs(5);
@@ -197,6 +208,20 @@ mod tests {
         }
         assert_eq!(pace.width(), 32, "20 ms between answers is not brisk");
         assert!(pace.is_brisk(at(3_000 - 1)) && !pace.is_forgotten(at(62_980)) && pace.is_forgotten(at(62_981)));
+    }
+
+    #[test]
+    fn who_takes_long_for_an_answer_is_not_brisk_however_often_one_comes() {
+        let mut pace = Pace::new(BOUNDS, Timestamp::EPOCH);
+        let trip = |took| Trip { took, is_bulk: false, sending: 128, bulk: 0 };
+        let at = |millis| Timestamp::from_unix_millis(millis);
+        for answer in 0..200 {
+            pace.answered(trip(ms(400)), at(answer * 10));
+        }
+        assert!(!pace.is_brisk(at(1_990)));
+        assert_eq!(pace.width(), 128, "but it can take much at once");
+        pace.answered(trip(ms(99)), at(2_000));
+        assert!(pace.is_brisk(at(2_019)) && !pace.is_brisk(at(2_020)));
     }
 
     proptest! {

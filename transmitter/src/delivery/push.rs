@@ -11,7 +11,7 @@ use ssf_common::set::ErrorCode;
 
 use super::courier::Courier;
 use super::hand::{Hand, Held};
-use super::in_flight::{Busy, Flight, InFlight, Landing, Room, may_wait};
+use super::in_flight::{Busy, Flight, InFlight, Landing, Room, for_bulk, may_wait};
 use super::pace::Bounds;
 use super::settle::Settlement;
 use super::store::take;
@@ -63,7 +63,7 @@ impl Push {
         wake: Wake,
     ) -> Self {
         let bounds = Bounds { first: limits.window, most: limits.max_window.max(limits.window) };
-        let in_flight = InFlight::new(bounds, limits.max_per_host);
+        let in_flight = InFlight::new(bounds, limits.max_per_host, limits.max_in_flight);
         Self {
             pool,
             env,
@@ -194,8 +194,10 @@ impl Worker for Push {
         let busy = self.in_flight.busy(now);
         let (hosts, host_counts) = self.in_flight.hosts();
         let sending: i64 = busy.iter().map(|busy| i64::from(busy.sending)).sum();
+        // what is in the hand takes no place from what is more urgent; all hands together are as wide as the wire
         let held = i64::try_from(self.hand.all()).unwrap_or(i64::MAX);
-        let limit = i64::from(self.limits.max_in_flight) - sending - held;
+        let limit = i64::from(self.limits.max_in_flight) - sending;
+        let bulk_limit = (i64::from(self.limits.max_in_flight) - held).max(0);
         if limit <= 0 {
             this.send_now(&versions).await;
             return Ok(0);
@@ -216,9 +218,11 @@ impl Worker for Push {
             bulk_free: &bulk_free,
             window: as_integer(self.limits.window),
             limit,
+            bulk_limit,
             busy_hosts: &hosts,
             in_flight_to_hosts: &host_counts,
             per_host: as_integer(self.limits.max_per_host),
+            per_host_of_bulk: as_integer(for_bulk(self.limits.max_per_host)),
         };
         let (lease_ends, impatient_since) = (now.plus(self.limits.lease), now.minus(ANNOUNCEMENTS_FIRST));
         let taken = take::push(&mut conn, &room, lease, now, lease_ends, impatient_since).await?;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 
+use super::promote::Missed;
 use crate::delivery::DeliveryId;
 use crate::issuer::IssuerId;
 use crate::outbox::{BatchId, EventId, Lane};
@@ -89,7 +90,8 @@ pub(crate) async fn take(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Ve
 }
 
 /// Moves the decisions into the history and makes their deliveries, in one statement: earlier waiting deliveries of the
-/// same stream and subject are promoted to the lane of a more urgent new one.
+/// same stream and subject are promoted to the lane of a more urgent new one. Returns those that somebody else held just
+/// then: a claim that may yet pass them over, a breach that is being written down.
 ///
 /// Nothing in it is joined: what a row needs is looked up by its place in the arrays, and what waits by its index, so
 /// there is nothing a planner could take for small that is not.
@@ -100,7 +102,7 @@ pub(crate) async fn finish(
     deliveries: &[Planned],
     rings: Rings,
     now: Timestamp,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Vec<Missed>> {
     let mut streams_of_each = vec![0_i32; recorded.len()];
     let mut urgent: HashMap<(StreamKey, i64), Lane> = HashMap::new();
     let mut place_of_each = Vec::with_capacity(deliveries.len());
@@ -128,8 +130,9 @@ pub(crate) async fn finish(
     let types: Vec<&str> = recorded.iter().map(|event| event.event_type.as_str()).collect();
     let batches: Vec<Option<BatchId>> = recorded.iter().map(|event| event.batch).collect();
     let order_keys: Vec<i64> = recorded.iter().map(|event| event.order_key).collect();
-    sqlx::query!(
-        "with left_outbox as (
+    let missed = sqlx::query_as!(
+        Missed,
+        r#"with left_outbox as (
              delete from outbox o where o.seq = any ($1) returning o.*, array_position($1::bigint[], o.seq) as place
          ), kept as (
              insert into event (event_id, recorded_at, seq, issuer_id, stream_id, event_type, subject, lane, txn, payload, occurred_at,
@@ -137,18 +140,20 @@ pub(crate) async fn finish(
              select event_id, recorded_at, seq, issuer_id, stream_id, event_type, subject, lane, txn, payload, occurred_at, $7,
                     ($8::int[])[place], case when ($2::text[])[place] is null then 'fanned_out' else 'rejected' end, ($2::text[])[place], batch_id
                from left_outbox
-         ), slow as (
-             -- waits for nobody: what is locked is being taken or settled, and is promoted when it is put off
-             select held.id, t.lane
+         ), slow as materialized (
+             select e.id, t.lane
                from unnest($9::uuid[], $10::bigint[], $11::smallint[]) as t (stream_id, order_key, lane)
               cross join lateral (
                    select e.id from delivery e
                     where e.stream_id = t.stream_id and e.order_key = t.order_key and e.lane > t.lane
-                   offset 0 for update skip locked) held
+                   offset 0) e
+         ), free as materialized (
+             -- waits for nobody: somebody who waits for one of many rows while holding others may be waited for in turn
+             select id from delivery where id = any (array(select id from slow)) for update skip locked
          ), promoted as (
-             update delivery d set lane = (select slow.lane from slow where slow.id = d.id)
-              where d.id = any (array(select id from slow))
-         )
+             update delivery d set lane = least(d.lane, (select slow.lane from slow where slow.id = d.id))
+              where d.id = any (array(select id from free))
+         ), made as (
          insert into delivery (id, issuer_id, stream_id, event_id, recorded_at, event_type, order_key, lane, due_at, occurred_at, fanned_out_at,
                 retained_since, batch_id)
          select p.id, ($12::uuid[])[p.place], p.stream_id, ($13::uuid[])[p.place], ($14::timestamptz[])[p.place], ($15::text[])[p.place],
@@ -156,7 +161,9 @@ pub(crate) async fn finish(
                 -- what waited in the outbox for days keeps its event from being dropped with its day, as what is sent again does
                 case when ($14::timestamptz[])[p.place] < $7 - interval '1 day' then $7 end,
                 ($18::uuid[])[p.place]
-           from unnest($3::uuid[], $4::int[], $5::uuid[], $6::smallint[]) as p (id, place, stream_id, lane)",
+           from unnest($3::uuid[], $4::int[], $5::uuid[], $6::smallint[]) as p (id, place, stream_id, lane)
+         )
+         select id as "id: DeliveryId", lane as "lane!" from slow where id <> all (array(select id from free))"#,
         &seqs,
         rejections as _,
         ids as _,
@@ -176,10 +183,11 @@ pub(crate) async fn finish(
         occurred_at as _,
         batches as _,
     )
-    .execute(&mut *conn)
+    .fetch_all(&mut *conn)
     .await?;
     // other processes' workers and long polls; ours are rung directly after the commit
-    ring(conn, rings).await
+    ring(conn, rings).await?;
+    Ok(missed)
 }
 
 /// Who hears of new deliveries.

@@ -5,6 +5,7 @@ pub(crate) mod fan_out;
 pub(crate) mod look;
 pub(crate) mod polls;
 pub(crate) mod progress;
+pub(crate) mod promote;
 pub(crate) mod receipts;
 pub(crate) mod replay;
 pub(crate) mod settle;

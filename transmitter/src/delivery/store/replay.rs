@@ -84,29 +84,35 @@ pub(crate) async fn replay(
 }
 
 /// Lets nothing more urgent wait behind what was put back, nor what was put back behind anything less urgent: within a
-/// stream and subject every delivery gets at least the lane of each later one.
-pub(crate) async fn promote(conn: &mut PgConnection, replayed: &[Replayed]) -> sqlx::Result<()> {
+/// stream and subject every delivery gets at least the lane of each later one. Returns how many somebody else held just
+/// then: they are promoted by doing this again.
+pub(crate) async fn promote(conn: &mut PgConnection, replayed: &[Replayed]) -> sqlx::Result<i64> {
     let streams: Vec<StreamKey> = replayed.iter().map(|one| one.stream).collect();
     let order_keys: Vec<i64> = replayed.iter().map(|one| one.order_key).collect();
-    sqlx::query!(
-        "with touched as (
+    let missed = sqlx::query_scalar!(
+        r#"with touched as (
              select distinct stream_id, order_key from unnest($1::uuid[], $2::bigint[]) as t (stream_id, order_key)
-         ), wanted as (
+         ), wanted as materialized (
              -- `offset 0` keeps the planner on the index of subjects
              select d.id, d.lane, d.urgent
                from touched t cross join lateral (
                    select d.id, d.lane, min(d.lane) over (order by d.seq desc) as urgent
                      from delivery d where d.stream_id = t.stream_id and d.order_key = t.order_key offset 0) d
-         ), slow as (
-             -- waits for nobody: what is locked is being taken or settled, and needs no promotion
-             select d.id, w.urgent from wanted w join delivery d on d.id = w.id where w.lane > w.urgent
-                for update of d skip locked
+         ), slow as materialized (
+             select w.id, w.urgent from wanted w where w.lane > w.urgent
+         ), free as materialized (
+             -- waits for nobody
+             select id from delivery where id = any (array(select id from slow)) for update skip locked
+         ), promoted as (
+             update delivery d set lane = least(d.lane, (select slow.urgent from slow where slow.id = d.id))
+              where d.id = any (array(select id from free))
          )
-         update delivery d set lane = slow.urgent from slow where d.id = slow.id",
+         select count(*) as "missed!" from slow where id <> all (array(select id from free))"#,
         streams as _,
         &order_keys,
     )
-    .execute(&mut *conn)
+    .fetch_one(&mut *conn)
     .await?;
-    super::fan_out::ring(conn, Rings { push: true, polls: true }).await
+    super::fan_out::ring(conn, Rings { push: true, polls: true }).await?;
+    Ok(missed)
 }

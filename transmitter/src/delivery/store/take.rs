@@ -19,20 +19,27 @@ pub(crate) struct Room<'a> {
     pub(crate) bulk_free: &'a [i32],
     /// The most to a stream that nothing is known of.
     pub(crate) window: i32,
-    /// The most to be taken now.
+    /// The most to be taken now …
     pub(crate) limit: i64,
+    /// … and the most bulk beside that: it waits in the hand.
+    pub(crate) bulk_limit: i64,
     /// Hosts with something on the wire …
     pub(crate) busy_hosts: &'a [String],
     /// … and how much each.
     pub(crate) in_flight_to_hosts: &'a [i32],
-    /// The most to one host.
+    /// The most to one host …
     pub(crate) per_host: i32,
+    /// … and the most until bulk finds no room there.
+    pub(crate) per_host_of_bulk: i32,
 }
 
 /// Takes what is due, fairly: from every enabled push stream at most as many as its window has room for, to every host at
 /// most as many as it may have, in order of lane and fan-out, and never one whose subject has an earlier unsettled delivery
 /// on that stream. A stream whose breaker is open gives one, once its time to probe has come. Rows that another process is
 /// taking are passed over.
+///
+/// Bulk is taken beside that, into the hand: as much as `bulk_free` and `bulk_limit` say, and nothing of a stream on which
+/// something more urgent finds no room.
 ///
 /// An announcement goes first, whatever the stream's status is, and nothing else goes before it is settled, unless it was
 /// first taken before `impatient_since`.
@@ -80,32 +87,44 @@ pub(crate) async fn push(
                 where a.place <= a.host_free and d.due_at <= $6
                 limit $4 for update of d skip locked
            ), due as (
-               select due.*, room.endpoint_host, room.host_free,
-                      -- streams of one host share what is free of it
-                      row_number() over (partition by room.endpoint_host order by due.lane, due.seq) as place,
-                      -- bulk has a narrower window than what people wait for
-                      row_number() over (partition by room.stream_id, due.lane = 2 order by due.lane, due.seq) as place_of_kind,
-                      case when due.lane = 2 then room.bulk_free else room.free end as free_of_kind,
-                      count(*) filter (where due.lane < 2) over (partition by room.stream_id) as more_urgent, room.free
+               select due.*, room.endpoint_host, case when due.lane = 2 then room.host_free - ($12 - $15) else room.host_free end as host_free,
+                      row_number() over (partition by room.stream_id order by due.lane, due.seq) as place,
+                      count(*) filter (where due.lane < 2) over (partition by room.stream_id) as more_urgent,
+                      room.free, greatest(room.free, room.bulk_free) as free_of_both
                  from room cross join lateral (
-                   select d.id, d.lane, d.seq from delivery d
-                    where d.stream_id = room.stream_id and d.due_at <= $6 and not d.announces
-                      and d.seq = (select min(e.seq) from delivery e where e.stream_id = d.stream_id and e.order_key = d.order_key)
-                    order by d.lane, d.seq
-                    limit case when room.flows then greatest(least(greatest(room.free, room.bulk_free), room.host_free) - (room.announcement is not null)::int, 0) else 0 end
-                      for update of d skip locked
+                   -- each kind is looked at, and so locked, only as far as there is room for it; one more shows that there is not
+                   select * from (
+                       select d.id, d.lane, d.seq from delivery d
+                        where d.stream_id = room.stream_id and d.lane < 2 and d.due_at <= $6 and not d.announces
+                          and d.seq = (select min(e.seq) from delivery e where e.stream_id = d.stream_id and e.order_key = d.order_key)
+                        order by d.lane, d.seq
+                        limit case when room.flows then greatest(least(room.free + 1, room.host_free, $4) - (room.announcement is not null)::int, 0) else 0 end
+                          for update of d skip locked) more_urgent
+                   union all
+                   select * from (
+                       select d.id, d.lane, d.seq from delivery d
+                        where d.stream_id = room.stream_id and d.lane = 2 and d.due_at <= $6 and not d.announces
+                          and d.seq = (select min(e.seq) from delivery e where e.stream_id = d.stream_id and e.order_key = d.order_key)
+                        order by d.lane, d.seq
+                        limit case when room.flows then greatest(least(room.bulk_free, room.host_free - ($12 - $15), $14::bigint) - (room.announcement is not null)::int, 0) else 0 end
+                          for update of d skip locked) bulk
                ) due
+           ), fitting as (
+               select due.*,
+                      -- streams of one host share what is free of it
+                      row_number() over (partition by due.endpoint_host order by due.lane, due.seq) as place_at_host
+                 from due
+                where due.place <= case when due.lane < 2 then due.free else due.free_of_both end
+                  -- no bulk while something more urgent finds no room
+                  and (due.lane < 2 or due.more_urgent <= due.free)
            ), picked as (
                select id from announced
                union all
                select following.id from (
-                   select due.id from due
-                    where due.place_of_kind <= due.free_of_kind
-                      -- no bulk while something more urgent finds no room
-                      and (due.lane < 2 or due.more_urgent <= due.free)
-                      and due.place <= due.host_free - (select count(*) from announced a where a.endpoint_host = due.endpoint_host)
-                    order by due.lane, due.seq limit $4 - (select count(*) from announced)
+                   select f.id, f.lane, row_number() over (partition by f.lane = 2 order by f.lane, f.seq) as place_of_kind from fitting f
+                    where f.place_at_host <= f.host_free - (select count(*) from announced a where a.endpoint_host = f.endpoint_host)
                ) following
+                where following.place_of_kind <= case when following.lane = 2 then $14::bigint else $4 - (select count(*) from announced) end
            ), taken as (
                -- an array here, and laterals with `offset 0` below, keep the planner on primary keys, whatever it thinks of what
                -- is above
@@ -133,6 +152,8 @@ pub(crate) async fn push(
         room.in_flight_to_hosts,
         room.per_host,
         room.bulk_free,
+        room.bulk_limit,
+        room.per_host_of_bulk,
     )
     .fetch_all(conn)
     .await

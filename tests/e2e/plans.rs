@@ -32,6 +32,14 @@ const FILL: &str = "
            occurred_at, recorded_at, fanned_out_at, died_at)
     select gen_random_uuid(), s.issuer_id, s.id, gen_random_uuid(), 'urn:x', '{}', '{}', 'x', 2, 1, 'expired', '', s.created_at, s.created_at,
            s.created_at, s.created_at
+      from stream s, generate_series(1, 20000) n where s.description = 'full';
+    insert into breach (jti, issuer_id, stream_id, event_id, event_type, lane, window_ms, held, occurred_at, recorded_at, fanned_out_at, found_at)
+    select gen_random_uuid(), s.issuer_id, s.id, gen_random_uuid(), 'urn:x', 0, 1, false, s.created_at, s.created_at, s.created_at, s.created_at
+      from stream s, generate_series(1, 20000) n where s.description = 'full';
+    insert into backlog_alarm (id, stream_id, lane, cause, waiting, oldest_at, predicted_ms, window_ms, raised_at, cleared_at)
+    select gen_random_uuid(), s.id, 0, 'slow', 1, s.created_at, 1, 1, s.created_at, s.created_at
+      from stream s, generate_series(1, 20000) n where s.description = 'full';
+    insert into batch (id, issuer_id, created_at) select gen_random_uuid(), s.issuer_id, s.created_at
       from stream s, generate_series(1, 20000) n where s.description = 'full';";
 
 /// What the service does all day.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use ssf_common::runtime::worker::Worker as _;
 use ssf_harness::idp::Idp;
 use ssf_harness::sink::Answer;
 
@@ -54,7 +55,7 @@ async fn a_receiver_that_fails_is_alarmed_before_its_window_is_missed_and_breach
 
 #[tokio::test]
 async fn a_mass_revocation_that_drains_too_slowly_is_alarmed_within_seconds_and_cleared_when_it_speeds_up() {
-    let idp = Idp::start().await;
+    let idp = Idp::start_with(&[("backlog.bulk", "true")]).await;
     let (producer, operator, rp) = (idp.add_producer().await, idp.add_operator().await, idp.add_receiver("rp").await);
     let stream = idp.poll_stream(&rp, &["session-revoked"]).await;
     let events: Vec<_> = (0..200)
@@ -194,4 +195,76 @@ async fn a_stream_of_a_stricter_level_has_its_shorter_window() {
     idp.advance(Duration::from_hours(24 * 91));
     look(idp).await;
     assert!(scene.breaches().await.is_empty(), "kept for 90 days");
+}
+
+#[tokio::test]
+async fn a_fan_out_that_stands_is_held_against_the_strictest_window_in_use_and_shown() {
+    let scene = Scene::start(&[]).await;
+    let idp = &scene.idp;
+    let level = format!("/admin/v1/streams/{}/level", scene.stream);
+    let sl3 = json!({"level": "sl3"});
+    assert_eq!(idp.call(http::Method::PUT, &level, &scene.operator.token, Some(&sl3)).await.status, 200);
+    idp.revoke(&scene.producer, "s1").await;
+    idp.advance(Duration::from_secs(31));
+    look(idp).await;
+    assert_eq!(
+        idp.count("select window_ms from backlog_alarm where stream_id is null and cleared_at is null").await,
+        60_000
+    );
+    let shown = idp.get("/admin/v1/backlog", &scene.operator).await.body;
+    assert_eq!((&shown["outbox"][0]["alarm"]["cause"], &shown["totals"]["alarms"]), (&json!("fan_out"), &json!(1)));
+    let (_, metrics) = super::metrics::scrape(idp, &scene.operator).await;
+    assert!(metrics.contains("outbox_alarms{lane=\"urgent\"} 1"), "{metrics}");
+    idp.drain().await;
+    look(idp).await;
+    assert_eq!(alarms(idp).await, (1, 0));
+}
+
+#[tokio::test]
+async fn bulk_has_no_window_unless_it_was_asked_for() {
+    for asked in ["false", "true"] {
+        let scene = Scene::start(&[("backlog.bulk", asked)]).await;
+        let idp = &scene.idp;
+        idp.transmitter.watch.tell_promise().await.unwrap();
+        scene.sink.script(|_| Answer::status(503));
+        scene.revoke_all(0..3, "bulk").await;
+        idp.advance(Duration::from_secs(151));
+        look(idp).await;
+        idp.drain().await;
+        idp.advance(Duration::from_secs(151));
+        look(idp).await;
+        let waiting = (alarms(idp).await.1, scene.breaches().await.len());
+        scene.sink.script(|_| Answer::status(202));
+        scene.revoke_all(3..4, "bulk").await;
+        idp.advance(Duration::from_secs(301));
+        idp.drain().await;
+        let settled = scene.breaches().await.len();
+        let expected = if asked == "true" { ((1, 3), 4) } else { ((0, 0), 0) };
+        assert_eq!((waiting, settled), expected, "backlog.bulk = {asked}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_late_is_written_down_in_bounded_steps_that_all_streams_share() {
+    let scene = Scene::start(&[]).await;
+    let idp = &scene.idp;
+    let other = idp.add_receiver("other").await;
+    idp.poll_stream(&other, &["session-revoked"]).await;
+    idp.execute(
+        "insert into delivery (id, issuer_id, stream_id, event_id, recorded_at, event_type, order_key, lane, due_at, occurred_at, fanned_out_at)
+         select gen_random_uuid(), s.issuer_id, s.id, gen_random_uuid(), s.created_at, 'urn:x', n, n % 2, s.created_at + interval '1 day',
+                s.created_at - interval '1 hour', s.created_at
+           from stream s, generate_series(1, 1500) n",
+    )
+    .await;
+    let written = "select count(*) from breach";
+    idp.transmitter.watch.tick().await.unwrap();
+    assert_eq!(idp.count(written).await, 2_000);
+    assert_eq!(
+        idp.count("select count(*) from (select from breach group by stream_id, lane having count(*) = 500) each")
+            .await,
+        4
+    );
+    idp.transmitter.watch.tick().await.unwrap();
+    assert_eq!(idp.count(written).await, 3_000);
 }

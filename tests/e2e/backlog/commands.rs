@@ -31,7 +31,7 @@ async fn said(idp: &Idp, arguments: &[&str]) -> (bool, String) {
 
 /// A story whose clock shows the time of the commands.
 async fn scene() -> Scene {
-    let scene = Scene::start(&[]).await;
+    let scene = Scene::start(&[("backlog.bulk", "true")]).await;
     scene.idp.clock.set(ssf_common::clock::SystemClock.now());
     scene
 }

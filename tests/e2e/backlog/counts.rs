@@ -126,3 +126,59 @@ async fn an_operator_sees_all_issuers_and_an_administrator_one() {
         202
     );
 }
+
+#[tokio::test]
+async fn sums_that_were_passed_by_are_put_right() {
+    let scene = Scene::start(&[]).await;
+    let idp = &scene.idp;
+    scene.revoke_all(0..5, "bulk").await;
+    scene.revoke_all(5..8, "urgent").await;
+    idp.fan_out().await;
+    look(idp).await;
+    // what no trigger sees, and what none is there for
+    idp.execute("truncate delivery").await;
+    scene.revoke_all(8..10, "urgent").await;
+    idp.fan_out().await;
+    idp.execute("delete from delivery where id = (select id from delivery limit 1)").await;
+    look(idp).await;
+    assert_eq!(scene.waiting().await, [5, 0, 5], "nobody saw it");
+    idp.advance(std::time::Duration::from_mins(1));
+    let twin = idp.twin().await;
+    look(idp).await;
+    look(&twin).await;
+    assert_eq!(scene.waiting().await, [1, 0, 0]);
+    sums_are_true(idp, "counted again").await;
+    idp.advance(std::time::Duration::from_mins(1));
+    look(idp).await;
+    look(&twin).await;
+    assert_eq!(scene.waiting().await, [1, 0, 0], "put right once");
+    sums_are_true(idp, "and once more").await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_gone_is_watched_no_more() {
+    let scene = Scene::start(&[]).await;
+    let idp = &scene.idp;
+    scene.revoke_all(0..3, "bulk").await;
+    idp.fan_out().await;
+    look(idp).await;
+    let watched = "select count(*) from stream_watch";
+    assert_eq!(idp.count(watched).await, 1);
+    let gone = format!("/ssf/streams?stream_id={}", scene.stream);
+    assert_eq!(idp.call(Method::DELETE, &gone, &scene.receiver.token, None).await.status, 204);
+    look(idp).await;
+    assert_eq!(idp.count(watched).await, 0);
+}
+
+#[tokio::test]
+async fn who_writes_from_another_search_path_is_counted_too() {
+    let scene = Scene::start(&[]).await;
+    let idp = &scene.idp;
+    scene.revoke_all(0..3, "bulk").await;
+    idp.fan_out().await;
+    idp.execute(
+        "set search_path = public; update ssf_transmitter.delivery set lane = 0; set search_path = ssf_transmitter",
+    )
+    .await;
+    assert_eq!(scene.waiting().await, [3, 0, 0]);
+}

@@ -7,7 +7,7 @@ use ssf_transmitter::admin::NewClient;
 
 use super::{Scene, look};
 
-async fn scrape(idp: &Idp, party: &Party) -> (u16, String) {
+pub(super) async fn scrape(idp: &Idp, party: &Party) -> (u16, String) {
     let reply = reqwest::Client::new().get(format!("{}/metrics", idp.base)).bearer_auth(&party.token);
     let reply = reply.send().await.unwrap();
     (reply.status().as_u16(), reply.text().await.unwrap())
@@ -21,7 +21,7 @@ fn value(text: &str, series: &str) -> f64 {
 
 #[tokio::test]
 async fn an_operator_scrapes_what_waits_and_what_became_of_the_rest_and_nobody_else_does() {
-    let scene = Scene::start(&[("backlog.named_streams", "1")]).await;
+    let scene = Scene::start(&[("backlog.named_streams", "1"), ("backlog.bulk", "true")]).await;
     let idp = &scene.idp;
     let quiet = idp.add_receiver("quiet").await;
     let second = idp.poll_stream(&quiet, &["session-revoked"]).await;

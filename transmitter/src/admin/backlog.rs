@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use ssf_common::clock::Timestamp;
 use ssf_common::event::StreamStatus;
 use ssf_common::runtime::Env;
@@ -48,7 +48,7 @@ pub struct BacklogTotals {
     /// The age of the oldest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_age_ms: Option<u64>,
-    /// Lanes whose alarm rings.
+    /// Lanes whose alarm rings, of streams and of the outbox.
     pub alarms: u64,
     /// Windows missed so far.
     pub breaches: u64,
@@ -69,6 +69,9 @@ pub struct OutboxBacklog {
     pub oldest_age_ms: u64,
     /// How long the first of them has been recorded: how far the fan-out is behind.
     pub fan_out_lag_ms: u64,
+    /// The alarm of this lane of the outbox, while it rings: whosever decisions are late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<RingingAlarm>,
 }
 
 /// What waits on a stream.
@@ -125,7 +128,7 @@ pub struct LaneBacklog {
     /// How long after its decision the slowest will be settled, as far as can be said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predicted_ms: Option<u64>,
-    /// The part of the window that the oldest has used: 1 and more is a breach.
+    /// The part of the window that the oldest has used: 1 and more is a breach. Absent for bulk that has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window_used: Option<f64>,
     /// Its alarm, while it rings.
@@ -136,7 +139,8 @@ pub struct LaneBacklog {
 /// An alarm that rings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RingingAlarm {
-    /// held (paused), failing (its receiver is in trouble), stalled (nothing is taken) or slow, when it was raised.
+    /// held (paused), failing (its receiver is in trouble), stalled (nothing is taken), slow, or fan_out (decisions stay in the
+    /// outbox), when it was raised.
     pub cause: String,
     /// Since when.
     pub raised_at: Timestamp,
@@ -160,10 +164,7 @@ pub async fn backlog(
 ) -> sqlx::Result<Backlog> {
     let mut conn = pool.acquire().await?;
     let now = env.now();
-    let mut ringing = HashMap::new();
-    for alarm in alarms::ringing(&mut conn).await? {
-        ringing.extend(alarm.stream.map(|stream| ((stream, alarm.lane), alarm)));
-    }
+    let ringing = ringing(&mut conn).await?;
     let (mut totals, mut shown, mut before) = (BacklogTotals::default(), Vec::new(), None);
     loop {
         let seen = streams(&mut conn, promise, issuer, before, AT_ONCE, now).await?;
@@ -185,12 +186,16 @@ pub async fn backlog(
     let in_flight: HashMap<StreamKey, u64> =
         in_flight.into_iter().map(|row| (row.stream, u64::try_from(row.in_flight).unwrap_or(0))).collect();
     let waiting = outbox(&mut conn).await?;
-    let waiting = waiting.into_iter().filter(|one| issuer.is_none_or(|issuer| issuer == one.issuer));
+    let waiting: Vec<_> = waiting.into_iter().filter(|one| issuer.is_none_or(|issuer| issuer == one.issuer)).collect();
+    let stands =
+        |lane: &Lane| ringing.contains_key(&(None, lane.number())) && waiting.iter().any(|one| one.lane == *lane);
+    totals.alarms += Lane::ALL.iter().map(|lane| u64::from(stands(lane))).sum::<u64>();
     Ok(Backlog {
         at: now,
         share: promise.share,
         totals,
         outbox: waiting
+            .into_iter()
             .map(|one| OutboxBacklog {
                 issuer_id: one.issuer,
                 lane: one.lane,
@@ -198,6 +203,7 @@ pub async fn backlog(
                 oldest_decision: one.oldest_at,
                 oldest_age_ms: millis(now.since(one.oldest_at)),
                 fan_out_lag_ms: millis(now.since(one.recorded_at)),
+                alarm: alarm(&ringing, None, one.lane),
             })
             .collect(),
         streams: Page::of(shown, limit, |stream| stream.stream.to_string()).map(|stream| {
@@ -256,16 +262,23 @@ pub async fn stream_backlog(
     let just_before = StreamKey(uuid::Uuid::from_u128(stream.0.as_u128().saturating_sub(1)));
     let seen = streams(&mut conn, promise, Some(issuer), Some(just_before), 1, now).await?;
     let Some(seen) = seen.into_iter().find(|seen| seen.stream == stream) else { return Ok(None) };
-    let mut ringing = HashMap::new();
-    for alarm in alarms::ringing(&mut conn).await? {
-        ringing.extend(alarm.stream.map(|stream| ((stream, alarm.lane), alarm)));
-    }
+    let ringing = ringing(&mut conn).await?;
     let in_flight = observe::in_flight(&mut conn, &[stream], HEAD, now).await?;
     let in_flight = in_flight.first().map_or(0, |row| u64::try_from(row.in_flight).unwrap_or(0));
     Ok(Some(StreamBacklog::of(seen, in_flight, &ringing, now)))
 }
 
-type Ringing = HashMap<(StreamKey, i16), alarms::Alarm>;
+/// By stream, or none for the outbox, and lane.
+type Ringing = HashMap<(Option<StreamKey>, i16), alarms::Alarm>;
+
+async fn ringing(conn: &mut PgConnection) -> sqlx::Result<Ringing> {
+    Ok(alarms::ringing(conn).await?.into_iter().map(|alarm| ((alarm.stream, alarm.lane), alarm)).collect())
+}
+
+fn alarm(ringing: &Ringing, stream: Option<StreamKey>, lane: Lane) -> Option<RingingAlarm> {
+    let alarm = ringing.get(&(stream, lane.number()))?;
+    Some(RingingAlarm { cause: alarm.cause.clone(), raised_at: alarm.raised_at })
+}
 
 impl BacklogTotals {
     fn add(&mut self, stream: &Observed, ringing: &Ringing) {
@@ -275,7 +288,7 @@ impl BacklogTotals {
         self.drain_per_second += stream.drain_per_second;
         let oldest = stream.queue.lanes.iter().filter_map(|lane| lane.oldest).max().map(millis);
         self.oldest_age_ms = self.oldest_age_ms.max(oldest);
-        let rings = |lane: &Lane| ringing.contains_key(&(stream.stream, lane.number()));
+        let rings = |lane: &Lane| ringing.contains_key(&(Some(stream.stream), lane.number()));
         self.alarms += Lane::ALL.iter().map(|lane| u64::from(rings(lane))).sum::<u64>();
         self.breaches += breaches(stream);
     }
@@ -288,10 +301,8 @@ impl StreamBacklog {
             oldest_decision: seen.oldest_at[place],
             oldest_age_ms: seen.queue.lanes[place].oldest.map(millis),
             predicted_ms: seen.queue.predicted(place).map(millis),
-            window_used: seen.lateness(lane).map(|late| late.share),
-            alarm: ringing
-                .get(&(seen.stream, lane.number()))
-                .map(|alarm| RingingAlarm { cause: alarm.cause.clone(), raised_at: alarm.raised_at }),
+            window_used: seen.lateness(lane).filter(|_| seen.judged.contains(&lane)).map(|late| late.share),
+            alarm: alarm(ringing, Some(seen.stream), lane),
         };
         let is_open = seen.failures > 0;
         Self {

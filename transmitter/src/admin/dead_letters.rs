@@ -208,10 +208,9 @@ pub async fn replay_dead_letters(
     let deed = deed(actor, "dead_letters.replayed", &which, batch.done, None);
     audit::record(&mut tx, issuer.id, &deed, now).await?;
     tx.commit().await?;
-    for _ in 0..PROMOTED_AGAIN {
-        if missed == 0 {
-            break;
-        }
+    // a claim holds what it looks at for a moment
+    let mut tries = 0..20;
+    while missed > 0 && tries.next().is_some() {
         missed = replay::promote(&mut *pool.acquire().await?, &replayed).await?;
     }
     Ok(batch)
@@ -237,9 +236,6 @@ pub async fn discard_dead_letters(
     }
     Ok(Batch { done, left: ids.len() - done, next })
 }
-
-/// How often what a claim held is promoted again; a claim takes a moment.
-const PROMOTED_AGAIN: u8 = 20;
 
 async fn choose(
     conn: &mut sqlx::PgConnection,

@@ -143,13 +143,17 @@ fn of_service(registry: &mut Registry, backlog: &Backlog, outcomes: &[Outcomes])
     registry.register("breaches", "Deliveries that missed their window", breaches);
     let waiting: Family<Lane, Figure> = Family::default();
     let lag: Family<Lane, Figure> = Family::default();
+    let alarms: Family<Lane, Figure> = Family::default();
     for lane in crate::outbox::Lane::ALL {
         let labels = Lane { lane: lane.as_str() };
         let of_lane = || backlog.outbox.iter().filter(|one| one.lane == lane);
         waiting.get_or_create(&labels).set(of_lane().map(|one| float(one.waiting)).sum());
+        let rings = of_lane().any(|one| one.alarm.is_some());
+        alarms.get_or_create(&labels).set(if rings { 1.0 } else { 0.0 });
         lag.get_or_create(&labels).set(seconds(of_lane().map(|one| one.fan_out_lag_ms).max().unwrap_or(0)));
     }
     registry.register("outbox_events", "Decisions not fanned out, up to 10000 a lane", waiting);
+    registry.register("outbox_alarms", "Alarms that ring: decisions stay in the outbox", alarms);
     registry.register("fan_out_lag_seconds", "How long the first decision in the outbox has been recorded", lag);
 }
 

@@ -10,6 +10,7 @@ pub mod breach;
 mod notices;
 mod observed;
 pub mod predict;
+mod recount;
 pub(crate) mod store;
 mod watch;
 
@@ -21,9 +22,13 @@ use ssf_common::runtime::config::Level;
 use ssf_common::uuid_id;
 pub use watch::Watch;
 
+use crate::outbox::Lane;
+
 uuid_id! {
-    /// An alarm, and its webhooks.
+    /// An alarm.
     AlarmId;
+    /// A webhook that tells of alarms; its `webhook-id`.
+    PostId;
 }
 
 /// The windows that what waits is held against.
@@ -37,6 +42,8 @@ pub struct Promise {
     pub sl3: Duration,
     /// The part of it that may pass before a decision is acknowledged.
     pub share: f64,
+    /// Whether the windows hold for bulk too.
+    pub bulk: bool,
 }
 
 impl Promise {
@@ -47,7 +54,13 @@ impl Promise {
             sl2: settings.strictest_window(Level::Sl2),
             sl3: settings.strictest_window(Level::Sl3),
             share: settings.backlog.share,
+            bulk: settings.backlog.bulk,
         }
+    }
+
+    /// The lanes that are held against them.
+    pub const fn lanes(&self) -> &'static [Lane] {
+        if self.bulk { &Lane::ALL } else { &[Lane::Urgent, Lane::Prompt] }
     }
 
     /// The window of a stream with this level of its own, or none.

@@ -31,8 +31,10 @@ pub struct Observed {
     pub delivery_method: String,
     /// Whose windows hold.
     pub level: Level,
-    /// The strictest of them.
+    /// The strictest of them …
     pub window: Duration,
+    /// … and the lanes it holds for.
+    pub judged: &'static [Lane],
     /// Failures in a row.
     pub failures: i32,
     /// What waits, and how fast it is taken.
@@ -116,6 +118,7 @@ impl Observed {
             delivery_method: first.delivery_method.clone(),
             level: own.unwrap_or(promise.level),
             window: promise.window(own),
+            judged: promise.lanes(),
             failures: first.failures,
             queue: Queue {
                 lanes,

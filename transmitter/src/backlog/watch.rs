@@ -11,9 +11,11 @@ use ssf_common::runtime::worker::{Wake, Worker};
 
 use super::observed::{Observed, outbox, streams};
 use super::predict::{Cause, Verdict, verdict};
+use super::recount::Recount;
 use super::store::alarms::{self, Alarm};
 use super::store::{breaches, observe, tally};
 use super::{AlarmId, Promise};
+use crate::issuer::IssuerId;
 use crate::outbox::Lane;
 use crate::stream::StreamKey;
 
@@ -27,12 +29,20 @@ pub struct Watch {
     /// Rung when a webhook is due, if there is anybody to hear it.
     notices: Option<Wake>,
     raised: AtomicU64,
+    recount: Recount,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Kept {
     breaches: Duration,
     batches: Duration,
+}
+
+/// What a look found.
+struct Found {
+    changes: Vec<Change>,
+    /// Streams on which something waits past their window.
+    late: Vec<(StreamKey, Duration)>,
 }
 
 /// What the log says after the commit.
@@ -52,7 +62,8 @@ impl Watch {
         batches: Duration,
         notices: Option<Wake>,
     ) -> Self {
-        Self { pool, env, promise, kept: Kept { breaches, batches }, notices, raised: AtomicU64::new(0) }
+        let recount = Recount::new(env.now());
+        Self { pool, env, promise, kept: Kept { breaches, batches }, notices, raised: AtomicU64::new(0), recount }
     }
 
     /// Tells the database which windows are promised: what is settled late is judged there.
@@ -76,7 +87,7 @@ impl Watch {
         Ok(true)
     }
 
-    async fn look(&self, conn: &mut PgConnection, now: Timestamp) -> sqlx::Result<Vec<Change>> {
+    async fn look(&self, conn: &mut PgConnection, now: Timestamp) -> sqlx::Result<Found> {
         let mut rings = HashMap::new();
         for alarm in alarms::ringing(conn).await? {
             rings.insert((alarm.stream, alarm.lane), alarm);
@@ -84,6 +95,7 @@ impl Watch {
         let mut seen: Vec<Seen> = Vec::new();
         let (mut began, mut ended, mut late) = (Vec::new(), Vec::new(), Vec::new());
         let mut after = None;
+        let mut strictest: HashMap<IssuerId, Duration> = HashMap::new();
         loop {
             let page = streams(conn, &self.promise, None, after, PAGE, now).await?;
             after = page.last().map(|stream| stream.stream);
@@ -93,8 +105,12 @@ impl Watch {
                     (false, Some(_)) => ended.push(stream.stream),
                     _ => {}
                 }
-                seen.extend(Lane::ALL.into_iter().filter_map(|lane| Seen::of(stream, lane)));
-                if stream.queue.lanes.iter().any(|lane| lane.oldest.is_some_and(|oldest| oldest > stream.window)) {
+                let window = strictest.entry(stream.issuer).or_insert(stream.window);
+                *window = stream.window.min(*window);
+                let judged = stream.judged.iter().filter_map(|lane| Seen::of(stream, *lane));
+                let before = seen.len();
+                seen.extend(judged);
+                if seen[before..].iter().any(|lane| now.since(lane.oldest_at) > stream.window) {
                     late.push((stream.stream, stream.window));
                 }
             }
@@ -102,7 +118,7 @@ impl Watch {
                 break;
             }
         }
-        seen.extend(self.seen_in_outbox(conn, now).await?);
+        seen.extend(self.seen_in_outbox(conn, &strictest, now).await?);
         if !began.is_empty() || !ended.is_empty() {
             observe::note_busy(conn, &began, &ended, now).await?;
         }
@@ -124,22 +140,38 @@ impl Watch {
         for (_, alarm) in rings {
             changes.extend(self.clear(conn, Some(alarm), now).await?);
         }
-        if !late.is_empty() {
-            let found = breaches::find_overdue(conn, &late, OVERDUE_AT_ONCE, now).await?;
-            if found > 0 {
-                tracing::error!(
-                    deliveries = found,
-                    "deliveries that wait have missed their window; see `ssf-transmitter backlog --breaches`"
-                );
-            }
-        }
-        Ok(changes)
+        Ok(Found { changes, late })
     }
 
-    /// What is not fanned out a while after it was recorded.
-    async fn seen_in_outbox(&self, conn: &mut PgConnection, now: Timestamp) -> sqlx::Result<Vec<Seen>> {
+    /// Writes down what waits past its window, a bounded amount, shared by the streams. In a transaction of its own: it
+    /// moves deliveries, and an alarm must not wait for that.
+    async fn write_breaches(&self, late: &[(StreamKey, Duration)], now: Timestamp) -> sqlx::Result<()> {
+        let lanes = self.promise.lanes();
+        let queues = i64::try_from(late.len() * lanes.len()).unwrap_or(i64::MAX).max(1);
+        let each = (OVERDUE_AT_ONCE / queues).max(1);
+        let mut conn = self.pool.acquire().await?;
+        let found = breaches::find_overdue(&mut conn, late, lanes, each, OVERDUE_AT_ONCE, now).await?;
+        if found > 0 {
+            tracing::error!(
+                deliveries = found,
+                "deliveries that wait have missed their window; see `ssf-transmitter backlog --breaches`"
+            );
+        }
+        Ok(())
+    }
+
+    /// What is not fanned out a while after it was recorded, held against the `strictest` window of its issuer's streams.
+    async fn seen_in_outbox(
+        &self,
+        conn: &mut PgConnection,
+        strictest: &HashMap<IssuerId, Duration>,
+        now: Timestamp,
+    ) -> sqlx::Result<Vec<Seen>> {
         let mut lanes: HashMap<Lane, Seen> = HashMap::new();
-        for one in outbox(conn).await?.into_iter().filter(|one| now.since(one.recorded_at) > PASSING) {
+        let judged = |lane| self.promise.lanes().contains(&lane);
+        let waiting = outbox(conn).await?.into_iter().filter(|one| judged(one.lane));
+        for one in waiting.filter(|one| now.since(one.recorded_at) > PASSING) {
+            let window = strictest.get(&one.issuer).copied().unwrap_or_else(|| self.promise.window(None));
             let seen = lanes.entry(one.lane).or_insert(Seen {
                 stream: None,
                 lane: one.lane,
@@ -147,8 +179,9 @@ impl Watch {
                 waiting: 0,
                 oldest_at: one.oldest_at,
                 predicted: Duration::ZERO,
-                window: self.promise.window(None),
+                window,
             });
+            seen.window = seen.window.min(window);
             seen.waiting += one.waiting;
             seen.oldest_at = seen.oldest_at.min(one.oldest_at);
             seen.predicted = now.since(seen.oldest_at);
@@ -185,7 +218,7 @@ impl Worker for Watch {
         if !tally::is_ours(&mut tx).await? {
             return Ok(0);
         }
-        let changes = self.look(&mut tx, now).await?;
+        let Found { changes, late } = self.look(&mut tx, now).await?;
         self.forget(&mut tx, now).await?;
         tx.commit().await?;
         if let Some(notices) = self.notices.as_ref().filter(|_| !changes.is_empty()) {
@@ -195,6 +228,10 @@ impl Worker for Watch {
             self.raised.fetch_add(u64::from(matches!(change, Change::Raised(_))), Ordering::Relaxed);
             say(change, now);
         }
+        if !late.is_empty() {
+            self.write_breaches(&late, now).await?;
+        }
+        self.recount.go_on(&self.pool, now).await?;
         Ok(usize::from(left))
     }
 }
@@ -270,9 +307,9 @@ const STEP: i64 = 5_000;
 const MOST_STEPS: usize = 20;
 /// Streams looked at in one statement.
 const PAGE: u16 = 1_000;
-/// Breaches of one lane of one stream written down in one tick: each moves its delivery in every index. What misses its
-/// window faster is written down when it is settled, at the latest.
-const OVERDUE_AT_ONCE: i64 = 500;
+/// Breaches of all streams written down in one tick: each moves its delivery in every index. What misses its window faster
+/// is written down when it is settled, at the latest.
+const OVERDUE_AT_ONCE: i64 = 2_000;
 /// What is recorded less than this ago is on its way through the outbox.
 const PASSING: Duration = Duration::from_secs(5);
 const DRAIN_KEPT: Duration = Duration::from_mins(5);

@@ -112,10 +112,11 @@ fn table(backlog: Backlog) -> String {
     )];
     for one in &backlog.outbox {
         lines.push(format!(
-            "not fanned out: {} {}, the oldest decided {} ago",
+            "not fanned out: {} {}, the oldest decided {} ago{}",
             one.waiting,
             one.lane.as_str(),
-            span(one.oldest_age_ms)
+            span(one.oldest_age_ms),
+            one.alarm.as_ref().map_or("", |_| ": alarm")
         ));
     }
     let mut streams = backlog.streams.items;

@@ -17,6 +17,8 @@ pub struct BacklogSettings {
     pub level: Level,
     /// The part of a window that may pass at the transmitter.
     pub share: f64,
+    /// Whether bulk is held against the windows too.
+    pub bulk: bool,
     /// How long breaches and alarms are kept.
     pub keep: Span,
     /// Who hears of alarms; empty for nobody.

@@ -1,6 +1,7 @@
 //! The fan-out worker: each recorded decision becomes one delivery per stream that wants it, in one transaction.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{PgConnection, PgPool};
@@ -30,6 +31,8 @@ pub struct FanOut {
     push: Wake,
     polls: Bell,
     missed: Mutex<Locked>,
+    /// How many decisions are looked at next.
+    batch: AtomicI64,
 }
 
 /// What should have been promoted and was locked.
@@ -49,7 +52,7 @@ impl FanOut {
         push: Wake,
         polls: Bell,
     ) -> Self {
-        Self { pool, env, vocabulary, subjects, push, polls, missed: Mutex::default() }
+        Self { pool, env, vocabulary, subjects, push, polls, missed: Mutex::default(), batch: AtomicI64::new(BATCH) }
     }
 
     fn check(&self, recorded: &Recorded) -> Option<String> {
@@ -164,7 +167,8 @@ impl Worker for FanOut {
     async fn tick(&self) -> Result<usize, sqlx::Error> {
         let locked = self.promote_missed().await?;
         let mut tx = self.pool.begin().await?;
-        let mut recorded = store::take(&mut tx, BATCH).await?;
+        let limit = self.batch.load(Ordering::Relaxed);
+        let mut recorded = store::take(&mut tx, limit).await?;
         if recorded.is_empty() {
             return Ok(locked);
         }
@@ -182,6 +186,7 @@ impl Worker for FanOut {
             .collect();
         let counts: Vec<usize> = judged.iter().map(|(_, wanting)| wanting.len()).collect();
         let now_done = portion(&recorded, &counts, DELIVERIES_AT_ONCE);
+        self.batch.store(batch_after(limit, recorded.len(), now_done.len()), Ordering::Relaxed);
         keep(&mut recorded, &now_done);
         keep(&mut judged, &now_done);
         let (rejections, wanting): (Vec<Option<String>>, Vec<Vec<StreamKey>>) = judged.into_iter().unzip();
@@ -210,6 +215,15 @@ impl Worker for FanOut {
         self.ring(&rung);
         Ok(recorded.len())
     }
+}
+
+/// How many decisions to look at next time: of what is read and judged, most must be done, or a mass revocation to a
+/// thousand streams is read over and over for the few that fit into one transaction.
+fn batch_after(limit: i64, read: usize, done: usize) -> i64 {
+    let done_in = i64::try_from(done).unwrap_or(BATCH);
+    // a tenth more than fitted, so that it grows again when fewer streams want them
+    let next = if done < read { done_in + done_in / 10 + 1 } else { limit.saturating_mul(2) };
+    next.clamp(1, BATCH)
 }
 
 /// Keeps those at `places`, which are in order.
@@ -306,6 +320,15 @@ pub(super) mod tests {
             &subscription(ours, StreamStatus::Enabled),
             &Recorded { event_type: "urn:b".into(), ..recorded(1, 1, Lane::Prompt) }
         ));
+    }
+
+    #[test]
+    fn no_more_is_looked_at_than_is_done() {
+        // 20 fit: one reading too much, and then a little more than fits
+        assert_eq!(batch_after(BATCH, 500, 20), 23);
+        assert_eq!(batch_after(23, 23, 20), 23);
+        assert_eq!(batch_after(23, 23, 23), 46, "it grows again");
+        assert_eq!((batch_after(400, 400, 400), batch_after(BATCH, 900, 900), batch_after(1, 3, 0)), (BATCH, BATCH, 1));
     }
 
     #[test]

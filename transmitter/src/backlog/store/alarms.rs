@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
 
-use crate::backlog::AlarmId;
+use crate::backlog::{AlarmId, PostId};
 use crate::stream::StreamKey;
 
 /// An alarm.
@@ -82,8 +82,9 @@ async fn note(conn: &mut PgConnection, id: AlarmId, kind: &str, now: Timestamp) 
     Ok(())
 }
 
-/// A webhook that is due.
+/// An alarm that is to be told.
 pub(crate) struct Due {
+    pub(crate) post: PostId,
     pub(crate) alarm: AlarmId,
     pub(crate) kind: String,
     pub(crate) attempts: i32,
@@ -99,10 +100,12 @@ pub(crate) struct Due {
     pub(crate) cleared_at: Option<Timestamp>,
 }
 
-/// Takes webhooks that are due, at most `limit`, and puts them off to `until`: whoever took them sends them before, or somebody
-/// does it again. An alarm's clearing waits until its raising was taken or given up.
+/// Takes one webhook that is due, and puts it off to `until`: whoever took it sends it before, or somebody does it again. It
+/// is one that was tried before, with the same alarms; or a new one, `post`, with at most `limit` alarms of one kind. An
+/// alarm's clearing waits until its raising was taken or given up.
 pub(crate) async fn take_due(
     conn: &mut PgConnection,
+    post: PostId,
     now: Timestamp,
     until: Timestamp,
     limit: i64,
@@ -110,36 +113,44 @@ pub(crate) async fn take_due(
     sqlx::query_as!(
         Due,
         r#"with due as materialized (
-               select n.alarm_id, n.kind from alarm_notice n
+               select n.alarm_id, n.kind, n.post_id, n.due_at from alarm_notice n
                 where n.due_at <= $1 and (n.kind = 'raised' or not exists (
                       select from alarm_notice o where o.alarm_id = n.alarm_id and o.kind = 'raised'))
-                order by n.due_at limit $3 for update skip locked
+                order by n.due_at, n.post_id, n.alarm_id limit 10 * $3::bigint for update skip locked
+           ), head as (
+               select post_id, kind from due order by due_at, post_id, alarm_id limit 1
+           ), together as (
+               select d.alarm_id, d.kind from due d, head h
+                where d.kind = h.kind and d.post_id is not distinct from h.post_id order by d.due_at, d.alarm_id limit $3::bigint
            ), taken as (
-               update alarm_notice n set due_at = $2, attempts = n.attempts + 1 from due d where n.alarm_id = d.alarm_id and n.kind = d.kind
-               returning n.alarm_id, n.kind, n.attempts
+               update alarm_notice n set due_at = $2, attempts = n.attempts + 1, post_id = coalesce(n.post_id, $4)
+                 from together t where n.alarm_id = t.alarm_id and n.kind = t.kind
+               returning n.alarm_id, n.kind, n.attempts, n.post_id
            )
-           select t.alarm_id as "alarm: AlarmId", t.kind, t.attempts, a.stream_id as "stream: StreamKey", i.url as "issuer_url?", a.lane, a.cause,
-                  a.waiting, a.oldest_at, a.predicted_ms, a.window_ms, a.raised_at, a.cleared_at
+           select t.post_id as "post!: PostId", t.alarm_id as "alarm: AlarmId", t.kind, t.attempts, a.stream_id as "stream: StreamKey",
+                  i.url as "issuer_url?", a.lane, a.cause, a.waiting, a.oldest_at, a.predicted_ms, a.window_ms, a.raised_at, a.cleared_at
              from taken t cross join lateral (select * from backlog_alarm where id = t.alarm_id offset 0) a
              left join lateral (select issuer_id from stream where stream.id = a.stream_id offset 0) s on true
-             left join lateral (select url from issuer where issuer.id = s.issuer_id offset 0) i on true"#,
+             left join lateral (select url from issuer where issuer.id = s.issuer_id offset 0) i on true
+            order by a.raised_at, a.id"#,
         now as _,
         until as _,
         limit,
+        post as _,
     )
     .fetch_all(conn)
     .await
 }
 
 /// This webhook is over: it was taken, or is given up.
-pub(crate) async fn done(conn: &mut PgConnection, id: AlarmId, kind: &str) -> sqlx::Result<()> {
-    sqlx::query!("delete from alarm_notice where alarm_id = $1 and kind = $2", id as _, kind).execute(conn).await?;
+pub(crate) async fn done(conn: &mut PgConnection, post: PostId) -> sqlx::Result<()> {
+    sqlx::query!("delete from alarm_notice where post_id = $1", post as _).execute(conn).await?;
     Ok(())
 }
 
 /// This webhook is tried again then.
-pub(crate) async fn put_off(conn: &mut PgConnection, id: AlarmId, kind: &str, due_at: Timestamp) -> sqlx::Result<()> {
-    sqlx::query!("update alarm_notice set due_at = $3 where alarm_id = $1 and kind = $2", id as _, kind, due_at as _)
+pub(crate) async fn put_off(conn: &mut PgConnection, post: PostId, due_at: Timestamp) -> sqlx::Result<()> {
+    sqlx::query!("update alarm_notice set due_at = $2 where post_id = $1", post as _, due_at as _)
         .execute(conn)
         .await?;
     Ok(())

@@ -7,17 +7,20 @@ use ssf_common::clock::Timestamp;
 
 use crate::delivery::DeliveryId;
 use crate::issuer::IssuerId;
-use crate::outbox::EventId;
+use crate::outbox::{EventId, Lane};
 use crate::stream::StreamKey;
 
-/// Writes down what waits past its window on these streams, each once, at most `limit` a lane: those decided before
-/// `now` minus the window. Returns how many there were. What is being settled just now is left to its settlement.
+/// Writes down what waits past its window on these streams in these lanes, each once, at most `limit` a lane and
+/// `altogether`: those decided before `now` minus the window. Returns how many there were. What is being settled just now is left to its settlement.
 pub(crate) async fn find_overdue(
     conn: &mut PgConnection,
     streams: &[(StreamKey, Duration)],
+    lanes: &[Lane],
     limit: i64,
+    altogether: i64,
     now: Timestamp,
 ) -> sqlx::Result<u64> {
+    let lanes: Vec<i16> = lanes.iter().map(|lane| lane.number()).collect();
     let ids: Vec<StreamKey> = streams.iter().map(|(stream, _)| *stream).collect();
     let windows: Vec<i64> =
         streams.iter().map(|(_, window)| i64::try_from(window.as_millis()).unwrap_or(i64::MAX)).collect();
@@ -25,13 +28,14 @@ pub(crate) async fn find_overdue(
         "with late as materialized (
              select d.id, w.window_ms
                from unnest($1::uuid[], $2::bigint[]) as w (stream_id, window_ms)
-              cross join (values (0::smallint), (1::smallint), (2::smallint)) lanes (lane)
+              cross join unnest($5::smallint[]) as lanes (lane)
               cross join lateral (
                    select d.id from delivery d
                     where d.stream_id = w.stream_id and d.lane = lanes.lane and not d.overdue
                       and d.event_type not like 'https://schemas.openid.net/secevent/ssf/%'
                       and d.occurred_at < $3::timestamptz - w.window_ms * interval '1 millisecond'
                     order by d.occurred_at limit $4 for update skip locked) d
+              limit $6
          ), marked as (
              update delivery d set overdue = true where d.id = any (array(select id from late)) returning d.*
          )
@@ -46,6 +50,8 @@ pub(crate) async fn find_overdue(
         &windows,
         now as _,
         limit,
+        &lanes,
+        altogether,
     )
     .execute(conn)
     .await?;

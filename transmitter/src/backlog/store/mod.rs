@@ -4,4 +4,5 @@ pub(crate) mod alarms;
 pub(crate) mod batches;
 pub(crate) mod breaches;
 pub(crate) mod observe;
+pub(crate) mod recount;
 pub(crate) mod tally;

@@ -99,6 +99,13 @@ pub(crate) async fn forget(
     .execute(&mut *conn)
     .await?;
     sqlx::query!(
+        "delete from stream_watch w where w.stream_id = any (array(
+             select o.stream_id from stream_watch o where not exists (select from stream s where s.id = o.stream_id) limit $1))",
+        limit,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
         // the sums of streams that are gone live on together, or those of the service would shrink
         "with gone as (
              delete from stream_backlog b where b.stream_id = any (array(
@@ -122,11 +129,12 @@ pub(crate) async fn forget(
 /// Tells the database what is promised, if that has changed.
 pub(crate) async fn promise(conn: &mut PgConnection, promise: &Promise) -> sqlx::Result<()> {
     sqlx::query!(
-        "update promise set level = $1, sl2 = make_interval(secs => $2), sl3 = make_interval(secs => $3)
-          where (level, sl2, sl3) is distinct from ($1, make_interval(secs => $2), make_interval(secs => $3))",
+        "update promise set level = $1, sl2 = make_interval(secs => $2), sl3 = make_interval(secs => $3), bulk = $4
+          where (level, sl2, sl3, bulk) is distinct from ($1, make_interval(secs => $2), make_interval(secs => $3), $4)",
         promise.level.as_str(),
         promise.sl2.as_secs_f64(),
         promise.sl3.as_secs_f64(),
+        promise.bulk,
     )
     .execute(conn)
     .await?;

@@ -146,7 +146,7 @@ pub(crate) async fn finish(
               cross join lateral (
                    select e.id from delivery e
                     where e.stream_id = t.stream_id and e.order_key = t.order_key and e.lane > t.lane
-                   offset 0) e
+                   order by e.seq offset 0) e
          ), free as materialized (
              -- waits for nobody: somebody who waits for one of many rows while holding others may be waited for in turn
              select id from delivery where id = any (array(select id from slow)) for update skip locked

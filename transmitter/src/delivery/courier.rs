@@ -50,7 +50,7 @@ impl Push {
             Ok(versions) => self.send_held(&versions).await,
             // it stays in the hand until the worker looks, or its time is over
             Err(error) => {
-                tracing::debug!(error = %chain(&error), "what was taken ahead waits for a look at its streams")
+                tracing::debug!(error = %chain(&error), "what was taken ahead waits for a look at its streams");
             }
         }
     }

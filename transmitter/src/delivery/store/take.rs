@@ -43,6 +43,7 @@ pub(crate) struct Room<'a> {
 ///
 /// An announcement goes first, whatever the stream's status is, and nothing else goes before it is settled, unless it was
 /// first taken before `impatient_since`.
+#[expect(clippy::too_many_lines, reason = "one statement")]
 pub(crate) async fn push(
     conn: &mut PgConnection,
     room: &Room<'_>,

@@ -66,7 +66,7 @@ async fn an_address_planted_everywhere_is_nowhere_in_the_database() {
     rp.tell("account-disabled", &everywhere, &json!({"reason": "canary@example.com"})).await;
     rp.tell("identifier-changed", &canary(), &json!({"new-value": "canary@example.com"})).await;
     rp.tell("https://example.com/other", &canary(), &json!({"mail": "canary@example.com"})).await;
-    let spread = Spread::new(rp.pool.clone(), rp.env.clone(), Wake::new());
+    let spread = Spread::new(rp.pool.clone(), rp.env.clone(), std::time::Duration::ZERO, Wake::new());
     while spread.tick().await.unwrap() > 0 {}
     let told: i64 = sqlx::query_scalar("select count(*) from effect").fetch_one(&rp.pool).await.unwrap();
     assert_eq!(told, 1, "the session was told of");

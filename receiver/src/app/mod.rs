@@ -31,7 +31,7 @@ use crate::session::Keyring;
 use crate::upstream::Managed;
 use crate::upstream::link::SetUpError;
 use crate::upstream::managed::Sealing;
-use crate::validity::{DenialLog, Validity, Waits};
+use crate::validity::{DenialLog, Point, Validity, Waits};
 
 /// A receiver on one database. Nothing runs until [`spawn_workers`](Self::spawn_workers).
 #[derive(Debug)]
@@ -79,8 +79,8 @@ impl Receiver {
         let roster = Roster::open(&settings, &env, &pool, &inbox, &managed).await?;
         let stop = CancellationToken::new();
         let effects = Effects::open(&settings, env.clone(), pool.clone(), stop.clone()).await?;
-        // Of its own: what is looked at for those who wait was told to nobody yet.
-        let asked = Validity::new(replica.clone(), env.clone()).within(settings.staleness());
+        // What is looked at for those who wait was told to nobody yet.
+        let asked = Validity::new(replica.clone(), env.clone()).within(settings.staleness()).unwitnessed();
         let waits = Waits::new(asked, settings.watch.max_waiting, effects.bells().waited.clone(), stop.clone());
         let (roster, validity) = (Arc::new(roster), Validity::new(replica, env.clone()).within(settings.staleness()));
         Ok(Self { settings, env, pool, keyring, inbox, managed, roster, validity, effects, waits, stop })
@@ -119,7 +119,11 @@ impl Receiver {
     /// All of `/v1`.
     fn api(&self) -> Router {
         let settings = &self.settings.authz;
-        let door = authz::Door::new(Gateway::new(settings), self.local(), Challenge::of_settings(settings));
+        let door = authz::Door::new(
+            Gateway::new(settings),
+            self.local().at(Point(settings.enforcement_point.as_str().into())),
+            Challenge::of_settings(settings),
+        );
         api::router(self.api_state()).merge(authz::router(door))
     }
 

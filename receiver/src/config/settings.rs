@@ -200,6 +200,12 @@ impl Settings {
         }
         self.server.socket_mode()?;
         self.authz.check()?;
+        if self.points().named(&self.authz.enforcement_point).is_none() {
+            return wrong(
+                "authz.enforcement_point",
+                "must be api or the name of a section [enforcement_points.<name>]",
+            );
+        }
         self.check_effects()?;
         self.windows.check().map_err(|fault| SettingsError::Value { key: fault.key, remedy: fault.remedy })?;
         let levels: BTreeSet<Level> = self.upstreams.values().map(|upstream| upstream.level).collect();

@@ -5,7 +5,16 @@ use ssf_common::clock::Timestamp;
 use super::Change;
 use crate::cutoff::{Cut, Standing};
 use crate::session::Assertions;
-use crate::validity::{Asserted, Reason, State, evaluate};
+use crate::validity::{Asserted, Reason, State, Verdict, evaluate};
+
+/// Why a session is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A cut-off of one of its keys moved.
+    Cut(Cut),
+    /// Decisions of its issuer may have been lost.
+    Gap,
+}
 
 /// What the application was last told of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,20 +34,25 @@ pub(super) struct News {
     pub reason: Option<Reason>,
 }
 
-/// What there is to tell of a session after `cut` was applied to one of its keys; `standing` is what all its keys say
-/// by now, which may be more than `cut` did.
+/// What there is to tell of a session after `cause`; `standing` is what all its keys say by now, which may be more than one
+/// cut-off did, and `gap_until` the end of a gap after which it must have been proved again by now, if there was one.
 ///
-/// There is news if the session's state is another one than the application knows, and `cut` is a cause of it: if it is
+/// There is news if the session's state is another one than the application knows, and `cause` is a cause of it: if it is
 /// not, the cause has a row of its own. So neither repetition nor the order in which cut-offs are gone through makes a
 /// second effect, and a session that was over already when it was registered is not told to be over again.
 pub(super) fn news(
-    cut: Cut,
+    cause: Cause,
     told: Option<&Told>,
     session: &Asserted,
     standing: &Standing,
+    gap_until: Option<Timestamp>,
     now: Timestamp,
 ) -> Option<News> {
-    let verdict = evaluate(session, standing, now);
+    let mut verdict = evaluate(session, standing, now);
+    let is_in_gap = gap_until.is_some_and(|until| session.assertions.validated <= until);
+    if verdict.state == State::Active && is_in_gap {
+        verdict = Verdict { state: State::RevalidateRequired, reason: Some(Reason::Gap) };
+    }
     let change = match verdict.state {
         State::Revoked => Change::Revoked,
         State::RevalidateRequired => Change::RevalidateRequired,
@@ -48,7 +62,7 @@ pub(super) fn news(
     let known = known(told, session.assertions);
     // The session's own end is no news of an issuer; the application set it.
     let is_own_end = verdict.reason == Some(Reason::Expired) && known == Change::Active;
-    let is_news = change != known && is_caused_by(cut, verdict.reason) && !is_own_end;
+    let is_news = change != known && is_caused_by(cause, verdict.reason) && !is_own_end;
     is_news.then_some(News { change, reason: verdict.reason })
 }
 
@@ -65,7 +79,11 @@ fn known(told: Option<&Told>, now: Assertions) -> Change {
     }
 }
 
-const fn is_caused_by(cut: Cut, reason: Option<Reason>) -> bool {
+const fn is_caused_by(cause: Cause, reason: Option<Reason>) -> bool {
+    let cut = match cause {
+        Cause::Cut(cut) => cut,
+        Cause::Gap => return matches!(reason, Some(Reason::Gap)),
+    };
     match cut {
         Cut::Revoke => matches!(reason, Some(Reason::RevokedByIssuer)),
         Cut::Revalidate => matches!(reason, Some(Reason::RevalidateByIssuer)),
@@ -82,6 +100,11 @@ mod tests {
 
     use super::*;
     use crate::cutoff::Registers;
+
+    /// Without a gap.
+    fn news(cut: Cut, told: Option<&Told>, session: &Asserted, standing: &Standing, now: Timestamp) -> Option<News> {
+        super::news(Cause::Cut(cut), told, session, standing, None, now)
+    }
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_000);
 
@@ -140,6 +163,27 @@ mod tests {
         assert_eq!(shows, Some(News { change: Change::RevalidateRequired, reason: Some(Reason::Expired) }));
         let open = news(Cut::Unblock, Some(&told), &session(50, 50), &let_in, NOW);
         assert_eq!(open, Some(News { change: Change::Active, reason: None }));
+    }
+
+    #[test]
+    fn after_a_gap_everything_that_was_active_and_not_proved_since_is_told_once() {
+        let gap = |told: Option<&Told>, session: &Asserted, standing: &Standing| {
+            super::news(Cause::Gap, told, session, standing, Some(at(100)), NOW).map(|news| (news.change, news.reason))
+        };
+        let (old, none) = (session(10, 100), after(&[]));
+        let required = (Change::RevalidateRequired, Some(Reason::Gap));
+        assert_eq!(gap(None, &old, &none), Some(required));
+        assert_eq!(gap(None, &session(10, 101), &none), None, "proved since");
+        assert_eq!(gap(None, &old, &after(&[(Cut::Revoke, 20)])), None, "over, and that has a cause of its own");
+        let told = Told { change: Change::RevalidateRequired, assertions: old.assertions };
+        assert_eq!(gap(Some(&told), &old, &none), None);
+        // who is let in again after it is not let in
+        let blocked = Told { change: Change::Revoked, assertions: old.assertions };
+        let let_in = after(&[(Cut::Block, 5), (Cut::Unblock, 9)]);
+        let unblocked = super::news(Cause::Cut(Cut::Unblock), Some(&blocked), &old, &let_in, Some(at(100)), NOW);
+        assert_eq!(unblocked.map(|news| (news.change, news.reason)), Some(required));
+        let revoked = super::news(Cause::Cut(Cut::Revoke), None, &old, &after(&[(Cut::Revoke, 5)]), Some(at(100)), NOW);
+        assert_eq!(revoked, None, "the gap has a walk of its own");
     }
 
     fn cuts() -> impl Strategy<Value = Vec<(Cut, i64)>> {

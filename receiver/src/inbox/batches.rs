@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use ssf_common::clock::Timestamp;
 use ssf_common::runtime::Env;
+use ssf_common::runtime::postgres::{NO_ANSWER, within};
 use ssf_common::runtime::telemetry::chain;
 
 use super::applied::BatchId;
@@ -48,7 +49,8 @@ impl Batches {
             applied: &self.applied.take(),
             now: self.env.now(),
         };
-        let answer = async { store::apply(&mut *self.pool.acquire().await?, &batch).await }.await;
+        let answer = async { store::apply(&mut *self.pool.acquire().await?, &batch).await };
+        let answer = within(NO_ANSWER, answer).await;
         match answer {
             Ok(answers) => {
                 let applied_at = self.env.now();

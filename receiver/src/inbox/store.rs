@@ -164,7 +164,7 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
                update upstream as u
                set last_verified_at = greatest(u.last_verified_at, said.verified_at),
                    verified_asked_at = case when u.verification_state = said.state
-                       then u.verification_sent_at else u.verified_asked_at end,
+                       then u.verification_asked_at else u.verified_asked_at end,
                    verified_answered_at = case when u.verification_state = said.state
                        then said.answered_at else u.verified_answered_at end,
                    verified_occurred_at = case when u.verification_state = said.state
@@ -175,6 +175,8 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
                        case when u.verification_state = said.state then null else u.verification_state end,
                    verification_sent_at =
                        case when u.verification_state = said.state then null else u.verification_sent_at end,
+                   verification_asked_at =
+                       case when u.verification_state = said.state then null else u.verification_asked_at end,
                    -- by the issuer's clock newer than what it said before, by ours not older than what it answered
                    (stream_status, status_reason, status_at, status_received_at) = (
                        select case when is_news then said.status else u.stream_status end,

@@ -8,6 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use ssf_common::clock::Timestamp;
 use ssf_common::id::IssuerUrl;
 use ssf_common::runtime::Env;
+use ssf_common::runtime::postgres::within;
 
 use super::issuers::{Heard, Issuer};
 use super::memory::Memory;
@@ -44,7 +45,7 @@ pub(super) struct Look<'a> {
 impl Look<'_> {
     /// Takes in one page of the feed. Returns how many keys moved; 0 if everything committed before is in memory now.
     pub(super) async fn at_cutoffs(&self, cursor: &mut Cursor) -> Result<usize, sqlx::Error> {
-        let looked = self.try_at_cutoffs(cursor).await;
+        let looked = within(LONGEST_LOOK, self.try_at_cutoffs(cursor)).await;
         cursor.is_in_doubt = looked.is_err();
         looked
     }
@@ -89,6 +90,10 @@ impl Look<'_> {
     /// Takes in everything else: who is listened to, what became of sessions, which cut-offs were removed. To be called
     /// when the cut-offs are in memory.
     pub(super) async fn at_the_rest(&self, cursor: &mut Cursor) -> Result<(), sqlx::Error> {
+        within(LONGEST_LOOK, self.try_at_the_rest(cursor)).await
+    }
+
+    async fn try_at_the_rest(&self, cursor: &mut Cursor) -> Result<(), sqlx::Error> {
         let mut db = self.pool.acquire().await?;
         let at = self.env.now();
         self.take_in_issuers(store::issuers(&mut db, at).await?, at);
@@ -201,12 +206,15 @@ impl Look<'_> {
         cursor.horizons.push((at, horizon));
         let old = cursor.horizons.iter().take_while(|(taken, _)| at.since(*taken) >= KEEP_NOTES).count();
         if let Some((_, below)) = cursor.horizons.drain(..old).next_back() {
-            store::trim(db, below).await?;
+            // more than that is left for the next time
+            store::trim(db, below, MOST_TRIMMED).await?;
         }
         Ok(())
     }
 }
 
+/// A database that vanished without a word answers never; whoever waits for a look must hear that it failed.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
 /// A page of the feed: some milliseconds of work.
 const PAGE: i64 = 10_000;
 /// With more changes of sessions than that at once, all sessions are read again when they are asked for.
@@ -216,6 +224,7 @@ const GIVEN_TWICE: i64 = 10_000;
 /// Notes of changes are kept for longer than a follower may be behind.
 const KEEP_NOTES: Duration = Duration::from_mins(15);
 const TRUST_NOTES: Duration = Duration::from_mins(10);
+const MOST_TRIMMED: i64 = 100_000;
 const TRIM_EVERY: Duration = Duration::from_mins(1);
 /// Sorts behind every other.
 const LAST_ISSUER: IssuerId = IssuerId(uuid::Uuid::max());

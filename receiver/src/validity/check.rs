@@ -22,6 +22,7 @@ pub struct Validity {
     env: Env,
     staleness: Staleness,
     witness: Arc<Witness>,
+    is_witnessed: bool,
     point: Point,
 }
 
@@ -84,7 +85,8 @@ pub enum NotNow {
 impl Validity {
     /// Answers from this memory, by this clock, and by the default settings of staleness.
     pub fn new(replica: Replica, env: Env) -> Self {
-        Self { replica, env, staleness: Staleness::default(), witness: Arc::default(), point: Point::default() }
+        let (witness, point) = (Arc::default(), Point::default());
+        Self { replica, env, staleness: Staleness::default(), witness, is_witnessed: true, point }
     }
 
     /// The same by other bounds of staleness.
@@ -97,6 +99,12 @@ impl Validity {
     #[must_use]
     pub fn at(&self, point: Point) -> Self {
         Self { point, ..self.clone() }
+    }
+
+    /// The same, for looks of which nobody is told: they allow nothing.
+    #[must_use]
+    pub fn unwitnessed(self) -> Self {
+        Self { is_witnessed: false, ..self }
     }
 
     /// Who remembers what was last allowed.
@@ -145,8 +153,14 @@ impl Validity {
                 (now, self.snapshot(&facts, sessions, now).of_session(&known, *shown))
             }
         };
-        self.witness.saw(&self.point, question, &answer, now);
+        self.saw(question, &answer, now);
         Ok(answer)
+    }
+
+    fn saw(&self, question: &Question, answer: &Answer, now: Timestamp) {
+        if self.is_witnessed {
+            self.witness.saw(&self.point, question, answer, now);
+        }
     }
 
     const fn snapshot<'a>(&'a self, facts: &'a Facts, sessions: Timestamp, now: Timestamp) -> Snapshot<'a> {
@@ -201,7 +215,7 @@ impl Validity {
             (now, questions.iter().map(answer).collect::<Vec<_>>())
         };
         questions.iter().zip(&answers).for_each(|(question, answer)| {
-            self.witness.saw(&self.point, question, answer, now);
+            self.saw(question, answer, now);
         });
         Ok(answers)
     }

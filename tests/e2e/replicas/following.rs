@@ -38,6 +38,16 @@ async fn a_set_is_in_the_memory_of_its_process_when_it_is_acknowledged_and_in_ot
 }
 
 #[tokio::test]
+async fn who_registers_a_session_hears_of_what_another_process_has_committed() {
+    let [here, there] = two().await;
+    here.tell("session-revoked", &opaque("user-1"), &json!({})).await;
+    // nobody will call back about it: when it was decided there was no such session
+    let login = json!({"subject": opaque("user-1"), "origin": START - 60});
+    let (status, body) = there.register("s-1", login).await;
+    assert_eq!((status, &body["state"]), (201, &json!("revoked")), "{body}");
+}
+
+#[tokio::test]
 async fn no_answer_claims_more_than_the_last_look_knows() {
     let [here, there] = two().await;
     let user = opaque("user-1");

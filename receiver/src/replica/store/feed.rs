@@ -154,10 +154,26 @@ pub(in crate::replica) async fn removals(
     .await
 }
 
-/// Removes the notes of transactions below this number.
-pub(in crate::replica) async fn trim(db: &mut PgConnection, below: i64) -> Result<(), sqlx::Error> {
-    sqlx::query!("delete from session_change where xid < $1", below).execute(&mut *db).await?;
-    sqlx::query!("delete from cutoff_removal where xid < $1", below).execute(db).await?;
+/// Removes the notes of transactions below this number, the oldest first, at most `limit` of each kind.
+pub(in crate::replica) async fn trim(db: &mut PgConnection, below: i64, limit: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from session_change where ctid = any(array(
+             select ctid from session_change where xid < $1 order by xid, sid limit $2
+         ))",
+        below,
+        limit,
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "delete from cutoff_removal where ctid = any(array(
+             select ctid from cutoff_removal where xid < $1 order by xid, issuer_id, key limit $2
+         ))",
+        below,
+        limit,
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Keeping the memory up to date: one look at a time, each from where the last one ended.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
@@ -24,6 +24,8 @@ pub(super) struct Cursor {
     seq: i64,
     /// The transaction number from which on changes of sessions are not all known; none before the first look.
     horizon: Option<i64>,
+    /// Transactions from the horizon on whose changes are known: as long as an older one is open, it does not move.
+    seen: BTreeSet<i64>,
     /// When changes of sessions were last read.
     changes_at: Timestamp,
     /// A look failed: the server may be another one now, that took over without our last commits.
@@ -148,11 +150,13 @@ impl Look<'_> {
         let (horizon, removed) = match since {
             None => {
                 let horizon = store::horizon(db).await?;
+                cursor.seen.clear();
                 self.memory.sessions_to_change().forget_all();
                 (horizon, 0)
             }
             Some(since) => {
-                let changes = store::changes(db, since, MOST_CHANGES).await?;
+                let seen: Vec<i64> = cursor.seen.iter().copied().collect();
+                let changes = store::changes(db, since, &seen, MOST_CHANGES).await?;
                 let is_all = i64::try_from(changes.sids.len()).unwrap_or(i64::MAX) < MOST_CHANGES;
                 // a horizon that moved back is another server's
                 let is_known = is_all && changes.horizon >= since;
@@ -164,6 +168,11 @@ impl Look<'_> {
                         sessions.forget_all();
                     }
                 }
+                // so many that they are not worth knowing apart are read again at the next look
+                if cursor.seen.len() + changes.xids.len() < MOST_SEEN {
+                    cursor.seen.extend(&changes.xids);
+                }
+                cursor.seen = cursor.seen.split_off(&changes.horizon);
                 (changes.horizon, self.at_removals(db, since).await?)
             }
         };
@@ -219,6 +228,8 @@ const LONGEST_LOOK: Duration = Duration::from_secs(10);
 const PAGE: i64 = 10_000;
 /// With more changes of sessions than that at once, all sessions are read again when they are asked for.
 const MOST_CHANGES: i64 = 10_000;
+/// More transactions than that behind one that does not end.
+const MOST_SEEN: usize = 100_000;
 /// More commits than a standby that takes over may lack.
 const GIVEN_TWICE: i64 = 10_000;
 /// Notes of changes are kept for longer than a follower may be behind.

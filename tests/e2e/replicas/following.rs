@@ -220,3 +220,39 @@ async fn a_report_tells_when_each_process_saw_a_cut_off_and_counts_until_the_las
     assert_eq!(first["legs_ms"]["receiver"], 700.0);
     assert_eq!((times(second), &second["visible_at"]), (vec![at(700)], &at(700)), "{second}");
 }
+
+#[tokio::test]
+async fn a_transaction_that_does_not_end_makes_nobody_read_the_same_changes_again_and_again() {
+    let [here, there] = two().await;
+    let mut open = here.pool.begin().await.unwrap();
+    sqlx::query("select pg_current_xact_id()").execute(&mut *open).await.unwrap();
+    for sid in ["quiet", "busy"] {
+        here.register(sid, json!({"subject": opaque("user-1")})).await;
+    }
+    there.look().await;
+    let change = |sid: &'static str| {
+        let pool = here.pool.clone();
+        async move {
+            let change = "update session set updated_at = updated_at + interval '1 second' where sid = $1";
+            sqlx::query(change).bind(sid).execute(&pool).await.unwrap();
+        }
+    };
+    let is_held = |sid: &str| there.replica.memory().session(&sid.into()).1.is_some();
+    change("busy").await;
+    there.look().await;
+    for sid in ["quiet", "busy"] {
+        there.state(sid).await;
+    }
+    there.look().await;
+    assert!(is_held("quiet") && is_held("busy"), "what was read is not dropped again");
+    change("busy").await;
+    there.look().await;
+    assert!(is_held("quiet") && !is_held("busy"), "what is new is");
+    open.rollback().await.unwrap();
+    there.state("busy").await;
+    there.look().await;
+    assert!(is_held("busy"));
+    change("busy").await;
+    there.look().await;
+    assert!(!is_held("busy"), "nor is anything missed when the horizon moves on");
+}

@@ -11,8 +11,10 @@ use ssf_common::runtime::config::{Secret, Span};
 use url::Url;
 
 use super::Level;
+use super::authority::AuthoritySettings;
 use super::credential::{AssertionAudience, ClientAuth};
 use super::origin::{check_origin, check_url, is_on_loopback};
+use super::policy::{EffectPolicy, PolicyRows, Rules, TenantSettings};
 use super::probe::ProbeSettings;
 use super::profile::{self, Profile};
 use super::settings::{SettingsError, wrong};
@@ -72,6 +74,12 @@ pub struct UpstreamSettings {
     pub legacy_shapes: Option<bool>,
     #[serde(default)]
     pub level: Level,
+    #[serde(default, skip_serializing_if = "PolicyRows::is_empty")]
+    pub policy: PolicyRows,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tenants: BTreeMap<String, TenantSettings>,
+    #[serde(default, skip_serializing_if = "AuthoritySettings::is_default")]
+    pub authority: AuthoritySettings,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeSettings>,
 }
@@ -119,6 +127,9 @@ impl UpstreamSettings {
             profile: None,
             legacy_shapes: None,
             level: Level::default(),
+            policy: PolicyRows::default(),
+            tenants: BTreeMap::new(),
+            authority: AuthoritySettings::default(),
             probe: None,
         }
     }
@@ -160,6 +171,12 @@ impl UpstreamSettings {
             (None, Some(true)) => Profile::Legacy,
             (None, _) => Profile::default(),
         }
+    }
+
+    /// What is done with its decisions, with what `[policy]` says of all transmitters.
+    pub fn rules(&self, global: &PolicyRows) -> Rules {
+        let policy = EffectPolicy::new(global, &self.policy, &self.tenants, &self.vocabulary());
+        Rules { policy, authority: self.authority.clone() }
     }
 
     /// The URIs of the event types to ask for; without any in the settings, all that have an effect here.
@@ -216,6 +233,11 @@ impl UpstreamSettings {
                 key("events_requested"),
                 "holds a name that is not an event type; write short names such as session-revoked, or URIs",
             );
+        }
+        self.policy.read(&key("policy"), &vocabulary)?;
+        self.authority.check(&key("authority"))?;
+        for (id, tenant) in &self.tenants {
+            tenant.policy.read(&format!("{}.{id:?}.policy", key("tenants")), &vocabulary)?;
         }
         self.credential(name)?;
         self.probe.as_ref().map_or(Ok(()), |probe| probe.check(name, self))

@@ -81,9 +81,13 @@ begin
     end if;
     execute format('create table %I partition of received_set for values from (%L) to (%L)', child, day, day + 1);
     execute format('comment on table %I is %L', child, 'The received SETs of one day of issue.');
-exception when invalid_object_definition then
-    -- the day lies within the partition of those that were received before there were days
-    null;
+exception
+    when invalid_object_definition then
+        -- the day lies within the partition of those that were received before there were days
+        null;
+    when duplicate_table then
+        -- made by somebody else a moment ago: the catalogue was looked up before we had the lock
+        null;
 end $$;
 comment on function ensure_received_set_day(date) is 'Makes the partition of received_set for a day, unless a partition holds that day already.';
 

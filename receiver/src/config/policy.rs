@@ -75,9 +75,10 @@ impl fmt::Display for Source {
     }
 }
 
-/// A table as it is written: event type, perhaps with a condition, and what it becomes.
+/// A table as it is written: event type, perhaps with a condition, and what it becomes. In TOML the key of a row with a
+/// condition may be quoted or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "BTreeMap<String, Written>", into = "BTreeMap<String, String>")]
 pub struct PolicyRows(pub BTreeMap<String, String>);
 
 impl PolicyRows {
@@ -101,6 +102,37 @@ impl PolicyRows {
     /// The rows of a table that [was checked](Self::read) before.
     fn known(&self, vocabulary: &Vocabulary) -> Rows {
         self.read("", vocabulary).unwrap_or_default()
+    }
+}
+
+/// The value of a key: without quotes, TOML makes a table of what stands behind the dot.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "what an event becomes must be a text such as \"revoke\"")]
+enum Written {
+    Row(String),
+    Conditions(BTreeMap<String, String>),
+}
+
+impl From<BTreeMap<String, Written>> for PolicyRows {
+    fn from(written: BTreeMap<String, Written>) -> Self {
+        let mut rows = BTreeMap::new();
+        for (key, value) in written {
+            match value {
+                Written::Row(effect) => drop(rows.insert(key, effect)),
+                Written::Conditions(conditions) => {
+                    rows.extend(
+                        conditions.into_iter().map(|(condition, effect)| (format!("{key}.{condition}"), effect)),
+                    );
+                }
+            }
+        }
+        Self(rows)
+    }
+}
+
+impl From<PolicyRows> for BTreeMap<String, String> {
+    fn from(rows: PolicyRows) -> Self {
+        rows.0
     }
 }
 

@@ -85,3 +85,49 @@ fn every_known_type_but_those_of_the_stream_has_a_default_and_the_settings_show_
         assert!(super::super::DEFAULTS.lines().any(|shown| shown == line), "config.default.toml lacks: {line}");
     }
 }
+
+#[test]
+fn a_condition_may_stand_in_the_key_or_behind_a_dot() {
+    let quoted: PolicyRows = serde_json::from_str(r#"{"credential-change.create": "ignore"}"#).unwrap();
+    let nested: PolicyRows = serde_json::from_str(r#"{"credential-change": {"create": "ignore"}}"#).unwrap();
+    assert_eq!(quoted, nested);
+    let text = serde_json::from_str::<PolicyRows>(r#"{"session-revoked": 7}"#).unwrap_err().to_string();
+    assert!(text.starts_with("what an event becomes must be a text"), "{text}");
+}
+
+#[test]
+fn a_start_with_a_table_that_lowers_a_revocation_is_refused_wherever_it_stands() {
+    let load = |key: &str, value: &str| {
+        let idp = [("issuer", "https://idp.example"), ("delivery", "push"), ("token", "t")];
+        let mut overrides: Vec<(String, String)> =
+            idp.iter().map(|(key, value)| (format!("upstreams.idp.{key}"), (*value).to_owned())).collect();
+        overrides.push((key.to_owned(), value.to_owned()));
+        let layers = ssf_common::runtime::config::Layers {
+            environment: Vec::new(),
+            overrides,
+            ..ssf_common::runtime::config::Layers::new("receiver", super::super::DEFAULTS)
+        };
+        super::super::Settings::load(&layers).map_err(|error| error.to_string())
+    };
+    for table in ["policy", "upstreams.idp.policy", "upstreams.idp.tenants.acme.policy"] {
+        let text = load(&format!("{table}.session-revoked"), "fact").unwrap_err();
+        assert!(text.contains("policy.\"session-revoked\" must be \"revoke\""), "{table}: {text}");
+        let settings = load(&format!("{table}.risk-level-change.HIGH"), "revoke").unwrap();
+        let rules = settings.upstreams["idp"].rules(&settings.policy);
+        assert_eq!(rules.policy.becomes("risk-level-change", Some("HIGH"), Some("acme")).unwrap().0, Becomes::Revoke);
+    }
+    for (key, value, says) in [
+        ("lineage.cap", "30m", "lineage.cap must be 1d"),
+        ("inbox.replay_horizon", "1h", "inbox.replay_horizon must be 1d"),
+        (
+            "upstreams.idp.authority.tenant_wide",
+            "{limit = 0, per = \"1h\"}",
+            "authority.tenant_wide.limit must be at least 1",
+        ),
+        ("upstreams.idp.authority.tenant_wide", "{limit = 1, per = \"30d\"}", "authority.tenant_wide.per must be"),
+        ("upstreams.idp.authority.email_domains", "[\"@example.com\"]", "authority.email_domains must hold domains"),
+    ] {
+        let text = load(key, value).unwrap_err();
+        assert!(text.contains(says), "{key}: {text}");
+    }
+}

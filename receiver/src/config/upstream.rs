@@ -179,11 +179,14 @@ impl UpstreamSettings {
         Rules { policy, authority: self.authority.clone() }
     }
 
-    /// The URIs of the event types to ask for; without any in the settings, all that have an effect here.
+    /// The URIs of the event types to ask for; without any in the settings, all that have an effect or
+    /// tell a fact.
     pub fn event_uris(&self) -> Vec<String> {
         let vocabulary = self.vocabulary();
         if self.events_requested.is_empty() {
-            return WITH_EFFECT.iter().map(|event_type| event_type.uri(&vocabulary).to_owned()).collect();
+            // control events need not be asked for
+            let decisions = EventType::known().iter().filter(|event_type| !event_type.is_about_the_stream());
+            return decisions.map(|event_type| event_type.uri(&vocabulary).to_owned()).collect();
         }
         let named = self.events_requested.iter().filter_map(|name| EventType::from_name(name, &vocabulary));
         named.map(|event_type| event_type.uri(&vocabulary).to_owned()).collect()
@@ -275,25 +278,5 @@ pub(super) fn is_path_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(is_plain)
         && name.bytes().all(|b| is_plain(b) || b == b'-' || b == b'_')
 }
-
-/// What becomes a cut-off here, a block, or a line of the inventory. Control events need not be asked for.
-const WITH_EFFECT: [EventType; 16] = [
-    EventType::SessionRevoked,
-    EventType::SessionsRevoked,
-    EventType::Revalidate,
-    EventType::CredentialChange,
-    EventType::CredentialCompromise,
-    EventType::AssuranceLevelChange,
-    EventType::TokenClaimsChange,
-    EventType::DeviceComplianceChange,
-    EventType::RiskLevelChange,
-    EventType::AccountCredentialChangeRequired,
-    EventType::AccountDisabled,
-    EventType::AccountEnabled,
-    EventType::AccountPurged,
-    EventType::IdentifierRecycled,
-    EventType::SessionEstablished,
-    EventType::SessionPresented,
-];
 
 const RESERVED_CLAIMS: [&str; 11] = ["", "iss", "aud", "jti", "iat", "exp", "sub", "sub_id", "events", "txn", "toe"];

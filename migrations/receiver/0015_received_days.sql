@@ -64,9 +64,12 @@ begin
     execute format('alter table received_set_before rename to %I', 'received_set_until_' || to_char(newest, 'YYYYMMDD'));
 end $$;
 
+-- Both lock the table for a moment. Who reads it for long must not make the inbox stand in line behind them: they give up
+-- and come again.
 create function ensure_received_set_day(day date) returns void
     language plpgsql
     set search_path from current
+    set lock_timeout = '2s'
     as $$
 declare
     child constant text := 'received_set_' || to_char(day, 'YYYYMMDD');
@@ -94,6 +97,7 @@ comment on function ensure_received_set_day(date) is 'Makes the partition of rec
 create function drop_received_set_days(before date) returns integer
     language plpgsql
     set search_path from current
+    set lock_timeout = '2s'
     as $$
 declare
     child   text;
@@ -101,10 +105,13 @@ declare
 begin
     for child in
         select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
-        where i.inhparent = 'received_set'::regclass and to_date(right(c.relname, 8), 'YYYYMMDD') < before
+        where i.inhparent = 'received_set'::regclass
+          -- other tables are looked at before they are joined away
+          and case when c.relname ~ '_[0-9]{8}$' then to_date(right(c.relname, 8), 'YYYYMMDD') < before end
         order by c.relname
     loop
-        execute format('drop table %I', child);
+        -- another process may be faster
+        execute format('drop table if exists %I', child);
         dropped := dropped + 1;
     end loop;
     return dropped;

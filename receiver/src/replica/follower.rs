@@ -149,7 +149,10 @@ impl Look<'_> {
             None => {
                 let horizon = store::horizon(db).await?;
                 self.memory.sessions_to_change().forget_all();
-                (horizon, 0)
+                // whoever slept takes in all removals that are still noted; a cut-off whose note is gone stays in memory,
+                // stricter than the table and never softer
+                let slept = cursor.horizon.is_some();
+                (horizon, if slept { self.at_removals(db, 0).await? } else { 0 })
             }
             Some(since) => {
                 let changes = store::changes(db, since, MOST_CHANGES).await?;

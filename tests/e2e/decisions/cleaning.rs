@@ -110,7 +110,9 @@ async fn a_receiver_that_cleans_answers_like_one_that_never_does() {
     let mut collected = BTreeMap::new();
     for step in 0..40_u64 {
         let hours = 24 + draw(200);
-        [&cleaning, &keeping].map(|rp| rp.clock.advance(Duration::from_hours(hours)));
+        for rp in [&cleaning, &keeping] {
+            rp.clock.advance(Duration::from_hours(hours));
+        }
         let user = opaque(&format!("u{}", draw(8)));
         let ago = i64::try_from(draw(20 * 86_400)).unwrap();
         let event = ["session-revoked", "revalidate", "account-disabled", "account-enabled"]

@@ -33,7 +33,7 @@ async fn a_decision_about_somebody_elses_user_has_no_effect_until_an_operator_ap
     let stranger = json!({"format": "iss_sub", "iss": "https://other.example", "sub": "1"});
     rp.register("s", json!({"subject": stranger})).await;
     rp.register("late", json!({"subject": stranger, "origin": START - 10})).await;
-    let strict = rules(json!({}));
+    let strict = rules(&json!({}));
     let set = rp.set("session-revoked", &stranger, &revoked_at(START - 50));
     let receive = async || rp.inbox.receive_under(&strict, set.clone(), rp.context()).await.unwrap();
     assert_eq!(receive().await, WITHHELD(Withheld::Issuer));
@@ -69,7 +69,7 @@ async fn a_decision_about_somebody_elses_user_has_no_effect_until_an_operator_ap
 async fn what_is_discarded_never_has_an_effect_and_a_fact_about_others_is_not_kept() {
     let rp = Rp::start().await;
     rp.register("s", json!({"subject": mail("a@other.example")})).await;
-    let ours = rules(json!({"authority": {"email_domains": ["example.com"]}}));
+    let ours = rules(&json!({"authority": {"email_domains": ["example.com"]}}));
     let stranger = mail("a@other.example");
     assert_eq!(tell(&rp, &ours, "account-disabled", &stranger, &json!({})).await, WITHHELD(Withheld::EmailDomain));
     let risk = json!({"principal": "USER", "current_level": "LOW"});
@@ -82,7 +82,7 @@ async fn what_is_discarded_never_has_an_effect_and_a_fact_about_others_is_not_ke
     assert_eq!(settle(&rp, &json!({"id": "x"}), "apply").await, 404);
     assert_eq!(rp.state("s").await, "active");
     let verification =
-        tell(&rp, &rules(json!({"authority": {"formats": ["email"]}})), "verification", &opaque("stream"), &json!({}))
+        tell(&rp, &rules(&json!({"authority": {"formats": ["email"]}})), "verification", &opaque("stream"), &json!({}))
             .await;
     assert!(matches!(verification, Receipt::Applied { .. }), "what is about the stream is about nobody");
 }
@@ -93,14 +93,14 @@ async fn a_tenant_wide_cut_off_needs_permission_and_only_so_many_are_applied_in_
     for tenant in ["a", "b", "c"] {
         rp.register(tenant, json!({"subject": opaque("u"), "tenant": tenant})).await;
     }
-    let none = rules(json!({}));
+    let none = rules(&json!({}));
     let whole = |tenant: &str| complex(&[("tenant", tenant)]);
     assert_eq!(tell(&rp, &none, "session-revoked", &whole("a"), &json!({})).await, WITHHELD(Withheld::TenantWide));
     let risk = json!({"principal": "TENANT", "current_level": "HIGH"});
     assert_eq!(tell(&rp, &none, "risk-level-change", &opaque("x"), &risk).await, WITHHELD(Withheld::TenantWide));
     assert_eq!(rp.state("a").await, "active");
 
-    let two = rules(json!({"authority": {"tenant_wide": {"limit": 2, "per": "1h"}}}));
+    let two = rules(&json!({"authority": {"tenant_wide": {"limit": 2, "per": "1h"}}}));
     let first = rp.set("session-revoked", &whole("a"), &json!({}));
     let receive = async |set| rp.inbox.receive_under(&two, set, rp.context()).await.unwrap();
     assert!(matches!(receive(first.clone()).await, Receipt::Applied { .. }));
@@ -125,7 +125,7 @@ async fn a_tenant_wide_cut_off_needs_permission_and_only_so_many_are_applied_in_
 async fn processes_that_are_asked_at_once_let_no_more_through_than_one_would() {
     let one = Rp::start().await;
     let two = Rp::on(one.pool.clone()).await;
-    let three = rules(json!({"authority": {"tenant_wide": {"limit": 3, "per": "1h"}}}));
+    let three = rules(&json!({"authority": {"tenant_wide": {"limit": 3, "per": "1h"}}}));
     let tasks: Vec<_> = (0..16)
         .map(|n| {
             let rp = if n % 2 == 0 { &one } else { &two };
@@ -148,7 +148,7 @@ async fn a_cut_off_on_a_tenant_touches_sessions_registered_with_it_and_no_name_t
     rp.register("of-acme", json!({"subject": opaque("u"), "tenant": "acme"})).await;
     rp.register("of-other", json!({"subject": opaque("u2"), "tenant": "other"})).await;
     rp.register("called-acme", json!({"subject": opaque("acme")})).await;
-    let permitted = rules(json!({"authority": {"tenant_wide": {"limit": 9, "per": "1h"}}}));
+    let permitted = rules(&json!({"authority": {"tenant_wide": {"limit": 9, "per": "1h"}}}));
     tell(&rp, &permitted, "session-revoked", &complex(&[("tenant", "acme")]), &json!({})).await;
     let states = [rp.state("of-acme").await, rp.state("of-other").await, rp.state("called-acme").await];
     assert_eq!(states, ["revoked", "active", "active"]);

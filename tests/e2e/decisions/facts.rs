@@ -84,17 +84,14 @@ async fn the_order_of_arrival_does_not_matter() {
         let mut model = BTreeMap::<(u64, &str), (i64, u64, &str)>::new();
         for _ in 0..40 {
             let (user, at) = (draw(3), START - 100 + i64::try_from(draw(6)).unwrap());
-            let (event, payload, fact) = match draw(2) {
-                0 => {
-                    let (value, weight) = [("compliant", 0), ("not-compliant", 1)][usize::try_from(draw(2)).unwrap()];
-                    ("device-compliance-change", compliance(value, at), ("device", weight, value))
-                }
-                _ => {
-                    let level = usize::try_from(draw(3)).unwrap();
-                    let value = ["LOW", "MEDIUM", "HIGH"][level];
-                    let payload = json!({"principal": "USER", "current_level": value, "event_timestamp": at});
-                    ("risk-level-change", payload, ("risk", level as u64, value))
-                }
+            let (event, payload, fact) = if draw(2) == 0 {
+                let (value, weight) = [("compliant", 0), ("not-compliant", 1)][usize::try_from(draw(2)).unwrap()];
+                ("device-compliance-change", compliance(value, at), ("device", weight, value))
+            } else {
+                let level = draw(3);
+                let value = ["LOW", "MEDIUM", "HIGH"][usize::try_from(level).unwrap()];
+                let payload = json!({"principal": "USER", "current_level": value, "event_timestamp": at});
+                ("risk-level-change", payload, ("risk", level, value))
             };
             let known = model.entry((user, fact.0)).or_insert((i64::MIN, 0, ""));
             *known = (*known).max((at, fact.1, fact.2));

@@ -29,7 +29,7 @@ async fn sessions_facts_and_withheld_decisions_go_and_cut_offs_stay() {
         rp.tell("risk-level-change", subject, &risk).await;
     }
     rp.tell("session-revoked", &alice, &json!({"event_timestamp": START - 10})).await;
-    let none = rules(json!({"authority": {"formats": ["opaque"]}}));
+    let none = rules(&json!({"authority": {"formats": ["opaque"]}}));
     tell(&rp, &none, "session-revoked", &alice, &json!({})).await;
     tell(&rp, &none, "session-revoked", &bob, &json!({})).await;
     assert_eq!(rp.state("alice").await, "revoked");

@@ -2,6 +2,7 @@
 
 mod authority;
 mod cleaning;
+mod commands;
 mod facts;
 mod forgetting;
 mod table;
@@ -30,7 +31,7 @@ fn complex(members: &[(&str, &str)]) -> Value {
 }
 
 /// The rules of an upstream with these settings.
-fn rules(said: Value) -> Rules {
+fn rules(said: &Value) -> Rules {
     let mut settings = json!({"issuer": ISSUER, "delivery": "push", "token": "t"});
     settings.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
     serde_json::from_value::<UpstreamSettings>(settings).unwrap().rules(&PolicyRows::default())

@@ -92,7 +92,7 @@ async fn a_presented_session_never_satisfies_a_call_to_revalidate() {
 #[tokio::test]
 async fn the_table_of_a_tenant_counts_before_that_of_the_upstream_and_that_before_the_defaults() {
     let rp = Rp::start().await;
-    let ours = rules(json!({
+    let ours = rules(&json!({
         "policy": {"risk-level-change.HIGH": "revoke", "credential-change": "ignore", "urn:example:fired": "revoke"},
         "tenants": {"acme": {"policy": {"risk-level-change.HIGH": "fact"}}},
     }));

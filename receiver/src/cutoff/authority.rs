@@ -99,8 +99,12 @@ impl Bounds<'_> {
             return Some(Withheld::Format);
         }
         match simple {
-            Simple::IssSub { iss, .. } | Simple::JwtId { iss, .. } | Simple::SamlAssertionId { issuer: iss, .. } => {
+            Simple::IssSub { iss, .. } | Simple::JwtId { iss, .. } => {
                 (!self.is_of_an_issuer(iss)).then_some(Withheld::Issuer)
+            }
+            // an entity id is seldom the issuer of SETs: it is bounded only if somebody said which they are
+            Simple::SamlAssertionId { issuer, .. } if !self.authority.issuers.is_empty() => {
+                (!self.is_of_an_issuer(issuer)).then_some(Withheld::Issuer)
             }
             Simple::Email { email } if !email_domains.is_empty() => {
                 let domain = email.rsplit_once('@').map_or("", |(_, domain)| domain);
@@ -146,6 +150,7 @@ mod tests {
         let domains = json!({"email_domains": ["example.com"]});
         let prefixes = json!({"uri_prefixes": ["did:web:example.com:"]});
         let acme = json!({"tenants": ["acme"]});
+        let saml = json!({"format": "saml_assertion_id", "issuer": "https://o.example/saml", "assertion_id": "1"});
         for (authority, subject, expected) in [
             (json!({}), sub("https://idp.example"), None),
             (json!({}), sub("https://idp.example/"), None),
@@ -153,11 +158,8 @@ mod tests {
             (json!({}), sub("https://login.idp.example"), Some("issuer")),
             (listed.clone(), sub("https://login.idp.example"), None),
             (listed.clone(), json!({"format": "jwt_id", "iss": "https://other.example", "jti": "1"}), Some("issuer")),
-            (
-                json!({}),
-                json!({"format": "saml_assertion_id", "issuer": "https://o.example", "assertion_id": "1"}),
-                Some("issuer"),
-            ),
+            (json!({}), saml.clone(), None),
+            (listed.clone(), saml, Some("issuer")),
             (json!({}), mail("a@anywhere.example"), None),
             (domains.clone(), mail("a@EXAMPLE.com"), None),
             (domains.clone(), mail("a@sub.example.com"), Some("email_domain")),

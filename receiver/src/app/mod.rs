@@ -28,6 +28,7 @@ use crate::inbox::Inbox;
 use crate::proof::Terms;
 use crate::replica::{FollowChanges, FollowFeed, Plan, Replica, SignsOfLife};
 use crate::session::Keyring;
+use crate::upkeep::{Kept, Upkeep};
 use crate::upstream::Managed;
 use crate::upstream::link::SetUpError;
 use crate::upstream::managed::Sealing;
@@ -74,7 +75,8 @@ impl Receiver {
         let root = settings.subject_key(&*env.random)?;
         let keyring = Keyring::new(&root);
         let replica = Replica::open(pool.clone(), env.clone(), plan(&settings)).await?;
-        let inbox = Inbox::new(pool.clone(), env.clone(), keyring.clone(), replica.clone());
+        let inbox = Inbox::new(pool.clone(), env.clone(), keyring.clone(), replica.clone())
+            .knowing_for(settings.inbox.replay_horizon.duration());
         let managed = Managed::new(pool.clone(), env.clone(), Arc::clone(&settings), Sealing::new(&root));
         let roster = Roster::open(&settings, &env, &pool, &inbox, &managed).await?;
         let stop = CancellationToken::new();
@@ -166,6 +168,8 @@ impl Receiver {
         shutdown.spawn(crate::inbox::AppliedLog::NAME, applied);
         let denials = worker::run(Arc::new(self.denial_log()), Wake::new(), WRITE_DENIALS, shutdown.clone(), random());
         shutdown.spawn(DenialLog::NAME, denials);
+        let upkeep = worker::run(Arc::new(self.upkeep()), Wake::new(), CLEAN, shutdown.clone(), random());
+        shutdown.spawn(Upkeep::NAME, upkeep);
         self.spawn_followers(shutdown);
         let (waits, waited) = (Arc::new(self.waits.clone()), self.effects.bells().waited.clone());
         let waits = worker::run(waits, waited, ASK_FOR_WAITING, shutdown.clone(), random());
@@ -251,6 +255,11 @@ impl Receiver {
         DenialLog::new(self.pool.clone(), self.env.clone(), witness, keep)
     }
 
+    /// Removes what can no longer matter.
+    pub fn upkeep(&self) -> Upkeep {
+        Upkeep::new(self.pool.clone(), self.env.clone(), Kept::from(&*self.settings))
+    }
+
     /// Its database.
     pub const fn pool(&self) -> &PgPool {
         &self.pool
@@ -292,4 +301,6 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 const WRITE_APPLIED: Duration = Duration::from_millis(50);
 /// Who waits for a session's own end hears of it that late at most.
 const ASK_FOR_WAITING: Duration = Duration::from_millis(500);
+/// What is removed has been over for weeks; the partition of tomorrow has to be there today.
+const CLEAN: Duration = Duration::from_hours(1);
 const WRITE_DENIALS: Duration = Duration::from_secs(1);

@@ -34,7 +34,7 @@ fn an_upstream_needs_an_issuer_a_delivery_and_a_credential() {
     let settings = with_idp(&[]).unwrap();
     let idp = &settings.upstreams["idp"];
     assert!(idp.is_push() && !idp.is_development());
-    assert_eq!(idp.event_uris().len(), 16);
+    assert_eq!(idp.event_uris().len(), 23);
     assert!(matches!(idp.credential("idp"), Ok(Credential::Static(_))));
 }
 

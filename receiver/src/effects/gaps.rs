@@ -11,6 +11,7 @@ use super::news::{Cause, news};
 use super::store::gaps::{self as store, Walk};
 use super::store::spread::{self, Living};
 use super::{Effect, EffectId};
+use crate::config::Staleness;
 use crate::session::Sid;
 
 /// Goes through the sessions of an issuer, a page at a time, when the turn of each has come: questions are answered in turns
@@ -24,12 +25,19 @@ pub struct Gaps {
     env: Env,
     spread: Duration,
     told: Wake,
+    cap: Duration,
 }
 
 impl Gaps {
     /// `told` is rung when there are new effects.
-    pub const fn new(pool: PgPool, env: Env, spread: Duration, told: Wake) -> Self {
-        Self { pool, env, spread, told }
+    pub fn new(pool: PgPool, env: Env, spread: Duration, told: Wake) -> Self {
+        Self { pool, env, spread, told, cap: Staleness::default().lineage_cap }
+    }
+
+    /// The same where what began so long ago is over.
+    #[must_use]
+    pub fn capped(self, cap: Duration) -> Self {
+        Self { cap, ..self }
     }
 }
 
@@ -54,7 +62,7 @@ impl Worker for Gaps {
         let (mut effects, mut told) = (Vec::new(), Vec::new());
         for (sid, Living { keys, asserted, told: known }) in &sessions {
             let standing = keys.iter().filter_map(|key| registers.get(&(walk.issuer_id, *key))).collect();
-            if let Some(news) = news(Cause::Gap, known.as_ref(), asserted, &standing, Some(walk.until), now) {
+            if let Some(news) = news(Cause::Gap, known.as_ref(), asserted, &standing, Some(walk.until), now, self.cap) {
                 let reason = news.reason.map(|reason| reason.as_str().to_owned());
                 effects.push(Effect { change: news.change, reason, ..self.effect(&walk, sid, now) });
                 told.push(asserted.assertions);

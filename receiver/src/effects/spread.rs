@@ -11,6 +11,7 @@ use super::news::{Cause, news};
 use super::store::gaps;
 use super::store::spread::{self as store, Living, Reached, Source};
 use super::{Effect, EffectId};
+use crate::config::Staleness;
 use crate::cutoff::{Cut, Registers};
 use crate::session::{Assertions, Sid, SubjectKey};
 use crate::upstream::IssuerId;
@@ -26,12 +27,19 @@ pub struct Spread {
     env: Env,
     turns: Duration,
     told: Wake,
+    cap: Duration,
 }
 
 impl Spread {
     /// `told` is rung when there are new effects; after a gap every session's turn to be proved again comes within `turns`.
-    pub const fn new(pool: PgPool, env: Env, turns: Duration, told: Wake) -> Self {
-        Self { pool, env, turns, told }
+    pub fn new(pool: PgPool, env: Env, turns: Duration, told: Wake) -> Self {
+        Self { pool, env, turns, told, cap: Staleness::default().lineage_cap }
+    }
+
+    /// The same where what began so long ago is over.
+    #[must_use]
+    pub fn capped(self, cap: Duration) -> Self {
+        Self { cap, ..self }
     }
 }
 
@@ -56,7 +64,7 @@ impl Worker for Spread {
         let unblocked = sources.iter().filter(|source| source.cut == Cut::Unblock);
         let unblocked: Vec<IssuerId> = unblocked.map(|source| source.issuer_id).collect();
         let gap_ends = gaps::ends(&mut tx, &unblocked, self.turns, now).await?;
-        let (mut effects, told) = changed(&sources, &reached, &registers, &gap_ends, now);
+        let (mut effects, told) = changed(&sources, &reached, &registers, &gap_ends, now, self.cap);
         for (place, effect) in (position + 1..).zip(&mut effects) {
             (effect.position, effect.id) = (place, EffectId::new(now, &*self.env.random));
         }
@@ -87,6 +95,7 @@ fn changed(
     registers: &BTreeMap<(IssuerId, SubjectKey), Registers>,
     gap_ends: &BTreeMap<IssuerId, Timestamp>,
     now: Timestamp,
+    cap: Duration,
 ) -> (Vec<Effect>, Vec<Assertions>) {
     let mut seen = BTreeSet::<&Sid>::new();
     let mut changed = (Vec::new(), Vec::new());
@@ -95,7 +104,7 @@ fn changed(
         let standing = keys.iter().filter_map(|key| registers.get(&(source.issuer_id, *key))).collect();
         let gap_until = gap_ends.get(&source.issuer_id).copied();
         let cause = Cause::Cut(source.cut);
-        let Some(news) = news(cause, told.as_ref(), asserted, &standing, gap_until, now) else { continue };
+        let Some(news) = news(cause, told.as_ref(), asserted, &standing, gap_until, now, cap) else { continue };
         if !seen.insert(sid) {
             continue;
         }

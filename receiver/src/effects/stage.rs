@@ -86,7 +86,7 @@ impl Effects {
             };
             targets.push(Arc::new(Callbacks::new(pool.clone(), env.clone(), target, &outgoing)?));
         }
-        let turns = settings.staleness().spread;
+        let (turns, cap) = (settings.staleness().spread, settings.lineage.cap.duration());
         let (give_up_after, keep) = (callbacks.give_up_after.duration(), callbacks.keep.duration());
         let limits = WatchLimits {
             watchers: settings.watch.max_watchers,
@@ -94,8 +94,8 @@ impl Effects {
             patience: settings.watch.patience.duration(),
         };
         Ok(Self {
-            spread: Arc::new(Spread::new(pool.clone(), env.clone(), turns, bells.told.clone())),
-            gaps: Arc::new(Gaps::new(pool.clone(), env.clone(), turns, bells.told.clone())),
+            spread: Arc::new(Spread::new(pool.clone(), env.clone(), turns, bells.told.clone()).capped(cap)),
+            gaps: Arc::new(Gaps::new(pool.clone(), env.clone(), turns, bells.told.clone()).capped(cap)),
             upkeep: Arc::new(Upkeep::new(pool.clone(), env.clone(), give_up_after, keep)),
             watching: Watching::new(pool.clone(), env.clone(), bells.told.clone(), limits, stop),
             env,

@@ -152,7 +152,10 @@ impl Look<'_> {
                 let horizon = store::horizon(db).await?;
                 cursor.seen.clear();
                 self.memory.sessions_to_change().forget_all();
-                (horizon, 0)
+                // whoever slept takes in all removals that are still noted; a cut-off whose note is gone stays in memory,
+                // stricter than the table and never softer
+                let slept = cursor.horizon.is_some();
+                (horizon, if slept { self.at_removals(db, 0).await? } else { 0 })
             }
             Some(since) => {
                 let seen: Vec<i64> = cursor.seen.iter().copied().collect();

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ssf_common::clock::Timestamp;
 use ssf_common::runtime::Env;
@@ -110,6 +111,11 @@ impl Validity {
     /// Who remembers what was last allowed.
     pub const fn witness(&self) -> &Arc<Witness> {
         &self.witness
+    }
+
+    /// What began so long ago is over.
+    pub const fn lineage_cap(&self) -> Duration {
+        self.staleness.lineage_cap
     }
 
     /// What is in memory.
@@ -255,7 +261,7 @@ impl Snapshot<'_> {
 
     fn of(&self, asked: &Subject<'_>) -> Answer {
         let standing = self.facts.cutoffs.standing(asked.issuer, asked.keys);
-        let verdict = evaluate(&asked.asserted, &standing, self.now);
+        let verdict = evaluate(&asked.asserted, &standing, self.now, self.staleness.lineage_cap);
         let issuer = self.facts.issuers.get(&asked.issuer);
         // nobody listens to it any more: whatever level it had, its silence is endless
         let limits = self.staleness.limits(issuer.map(|issuer| issuer.level).unwrap_or_default(), asked.class);

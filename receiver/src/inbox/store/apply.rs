@@ -1,29 +1,29 @@
-//! The tables `received_set`, `applied_batch`, `refusal`, `feed`, `cutoff` and `enforcement`, and what a SET changes in `upstream`.
+//! The one statement: writes `received_set`, `feed`, `cutoff`, `enforcement`, `effect_source`, `fact`, `withheld`,
+//! `applied_batch`, and what a SET changes in `upstream`.
 
 use sqlx::PgConnection;
 use ssf_common::clock::Timestamp;
-use ssf_common::id::Txn;
 
-use super::Refused;
-use super::applied::BatchId;
-use super::arrival::Arrival;
-use super::batches::Outcome;
+use super::columns::{Marks, Rows, Told};
+use crate::inbox::applied::BatchId;
+use crate::inbox::arrival::Arrival;
+use crate::inbox::batches::Outcome;
 use crate::session::SubjectKey;
 use crate::upstream::UpstreamId;
 
 /// What one statement is to do.
-pub(super) struct Batch<'a> {
-    pub(super) id: BatchId,
+pub(in crate::inbox) struct Batch<'a> {
+    pub(in crate::inbox) id: BatchId,
     /// No two of them with the same upstream and `jti`.
-    pub(super) arrivals: &'a [Arrival],
+    pub(in crate::inbox) arrivals: &'a [Arrival],
     /// When earlier batches were done.
-    pub(super) applied: &'a [(BatchId, Timestamp)],
-    pub(super) now: Timestamp,
+    pub(in crate::inbox) applied: &'a [(BatchId, Timestamp)],
+    pub(in crate::inbox) now: Timestamp,
 }
 
 /// What became of one arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(in crate::inbox) enum Answer {
     Fresh,
     Known,
     WrongState,
@@ -31,7 +31,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    pub(super) const fn at(self, applied_at: Timestamp) -> Outcome {
+    pub(in crate::inbox) const fn at(self, applied_at: Timestamp) -> Outcome {
         match self {
             Self::Fresh => Outcome::Fresh { applied_at },
             Self::Known => Outcome::Known,
@@ -47,31 +47,33 @@ impl Answer {
 /// taken, then cut-offs in the order of their keys; and each step reads the whole of the one before it (an aggregate
 /// or a sort) before it takes its first lock. So no two statements ever wait for each other.
 #[expect(clippy::too_many_lines, reason = "one statement, which is the point of it")]
-pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Vec<Answer>, sqlx::Error> {
-    let (rows, marks) = (Rows::of(batch.arrivals), Marks::of(batch.arrivals));
+pub(in crate::inbox) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Vec<Answer>, sqlx::Error> {
+    let (rows, marks, told) = (Rows::of(batch.arrivals), Marks::of(batch.arrivals), Told::of(batch.arrivals));
     let (applied_ids, applied_ats): (Vec<BatchId>, Vec<Timestamp>) = batch.applied.iter().copied().unzip();
     let answers = sqlx::query!(
         r#"with arrival as (
-               select a.*, u.issuer_id,
+               select a.*, u.issuer_id, (a.filed_at at time zone 'UTC')::date as day,
                       -- a state that is not the pending one; a redelivered answer is known below before it is wrong
                       a.effect = 'verified' and a.state is not null and a.state is distinct from u.verification_state
                           as in_wrong_state
                from unnest(
                    $1::int4[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                    $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
-                   $13::text[], $14::text[], $15::text[], $16::timestamptz[], $27::text[]
+                   $13::text[], $14::text[], $15::text[], $16::timestamptz[], $27::text[],
+                   $29::timestamptz[], $30::text[], $31::text[], $32::bytea[]
                ) as a (
                    place, upstream_id, jti, event_type, txn, method, effect,
                    occurred_at, recorded_at, fanned_out_at, taken_at, received_at,
-                   state, status, status_reason, decided_at, level
+                   state, status, status_reason, decided_at, level,
+                   filed_at, withheld, withheld_effect, about
                )
                join upstream u on u.id = a.upstream_id
            ), claimed as (
                insert into received_set (
-                   upstream_id, jti, event_type, txn, method, effect,
+                   upstream_id, jti, day, event_type, txn, method, effect,
                    occurred_at, recorded_at, fanned_out_at, taken_at, received_at, batch_id
                )
-               select upstream_id, jti, event_type, txn, method, effect,
+               select upstream_id, jti, day, event_type, txn, method, effect,
                       occurred_at, recorded_at, fanned_out_at, taken_at, received_at, $17
                from arrival
                where not in_wrong_state
@@ -80,15 +82,18 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
                returning upstream_id, jti
            ), fresh as (
                select arrival.* from arrival join claimed using (upstream_id, jti)
+           ), due as (
+               -- what is withheld touches nobody
+               select * from fresh where withheld is null
            ), mark as (
-               select fresh.issuer_id, m.key, max(m.revoked_before) as revoked_before,
+               select due.issuer_id, m.key, max(m.revoked_before) as revoked_before,
                       max(m.revalidate_before) as revalidate_before, max(m.blocked_at) as blocked_at,
                       max(m.unblocked_at) as unblocked_at
                from unnest($18::int4[], $19::bytea[], $20::timestamptz[], $21::timestamptz[], $22::timestamptz[],
                            $23::timestamptz[])
                     as m (place, key, revoked_before, revalidate_before, blocked_at, unblocked_at)
-               join fresh using (place)
-               group by fresh.issuer_id, m.key
+               join due using (place)
+               group by due.issuer_id, m.key
            ), numbered as (
                update feed set seq = seq + 1
                -- counting the claims makes sure that all of them are made before the row of feed is locked
@@ -120,12 +125,12 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
                    upstream_id, jti, issuer_id, key, is_first, event_type, effect, level, decided_at, cut_at,
                    received_at, feed_seq, batch_id
                )
-               select fresh.upstream_id, fresh.jti, fresh.issuer_id, m.key, m.is_first, fresh.event_type, fresh.effect,
-                      fresh.level, coalesce(fresh.occurred_at, fresh.decided_at),
-                      coalesce(m.revoked_before, m.revalidate_before), fresh.received_at, numbered.seq, $17
+               select due.upstream_id, due.jti, due.issuer_id, m.key, m.is_first, due.event_type, due.effect,
+                      due.level, coalesce(due.occurred_at, due.decided_at),
+                      coalesce(m.revoked_before, m.revalidate_before), due.received_at, numbered.seq, $17
                from unnest($18::int4[], $19::bytea[], $20::timestamptz[], $21::timestamptz[], $28::boolean[])
                     as m (place, key, revoked_before, revalidate_before, is_first)
-               join fresh using (place)
+               join due using (place)
                cross join numbered
                -- letting somebody in again cuts nothing off
                where coalesce(m.revoked_before, m.revalidate_before) is not null
@@ -134,11 +139,52 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
                insert into effect_source (
                    issuer_id, key, cut, upstream_id, jti, txn, event_type, decided_at, received_at, feed_seq, noted_at
                )
-               select cut.issuer_id, cut.key, fresh.effect, fresh.upstream_id, fresh.jti, fresh.txn, fresh.event_type,
-                      fresh.decided_at, fresh.received_at, cut.feed_seq, $24
+               select cut.issuer_id, cut.key, due.effect, due.upstream_id, due.jti, due.txn, due.event_type,
+                      due.decided_at, due.received_at, cut.feed_seq, $24
+               from unnest($18::int4[], $19::bytea[]) as m (place, key)
+               join due using (place)
+               join cut on cut.issuer_id = due.issuer_id and cut.key = m.key
+           ), withheld_now as (
+               insert into withheld (
+                   upstream_id, issuer_id, jti, event_type, txn, effect, reason, level, decided_at, received_at,
+                   revoked_before, revalidate_before, blocked_at, unblocked_at, about
+               )
+               select fresh.upstream_id, fresh.issuer_id, fresh.jti, fresh.event_type, fresh.txn, fresh.withheld_effect,
+                      fresh.withheld, fresh.level, fresh.decided_at, fresh.received_at,
+                      m.revoked_before, m.revalidate_before, m.blocked_at, m.unblocked_at, fresh.about
+               from fresh
+               -- the registers of all its keys are the same
+               left join unnest($18::int4[], $20::timestamptz[], $21::timestamptz[], $22::timestamptz[],
+                                $23::timestamptz[], $28::boolean[])
+                    as m (place, revoked_before, revalidate_before, blocked_at, unblocked_at, is_first)
+                    on m.place = fresh.place and m.is_first
+               where fresh.withheld is not null
+               returning id, upstream_id, jti
+           ), withheld_keys as (
+               insert into withheld_key (withheld_id, key)
+               select withheld_now.id, m.key
                from unnest($18::int4[], $19::bytea[]) as m (place, key)
                join fresh using (place)
-               join cut on cut.issuer_id = fresh.issuer_id and cut.key = m.key
+               join withheld_now using (upstream_id, jti)
+           ), told as (
+               insert into fact (
+                   issuer_id, key, kind, name, value, weight, occurred_at, received_at, event_type, about
+               )
+               select distinct on (due.issuer_id, f.key, f.kind, f.name)
+                      due.issuer_id, f.key, f.kind, f.name, f.value, f.weight, f.occurred_at, due.received_at,
+                      due.event_type, due.about
+               from unnest($33::int4[], $34::bytea[], $35::text[], $36::text[], $37::text[], $38::int2[],
+                           $39::timestamptz[])
+                    as f (place, key, kind, name, value, weight, occurred_at)
+               join due using (place)
+               -- in the order of the key, as all who write facts do; of one the weightiest of the latest
+               order by due.issuer_id, f.key, f.kind, f.name, f.occurred_at desc, f.weight desc,
+                        f.value collate "C" desc
+               on conflict (issuer_id, key, kind, name) do update
+               set value = excluded.value, weight = excluded.weight, occurred_at = excluded.occurred_at,
+                   received_at = excluded.received_at, event_type = excluded.event_type, about = excluded.about
+               where (excluded.occurred_at, excluded.weight, excluded.value collate "C")
+                   > (fact.occurred_at, fact.weight, fact.value collate "C")
            ), said as (
                select upstream_id,
                       max(received_at) filter (where effect = 'verified') as verified_at,
@@ -205,7 +251,8 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
                       when fresh.place is not null then 'fresh'
                       when arrival.place is null then 'no upstream'
                       when arrival.in_wrong_state and not exists (
-                          select from received_set r where r.upstream_id = arrival.upstream_id and r.jti = arrival.jti
+                          select from received_set r
+                          where r.upstream_id = arrival.upstream_id and r.jti = arrival.jti and r.day = arrival.day
                       ) then 'wrong state'
                       else 'known'
                   end as "answer!"
@@ -241,6 +288,17 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
         &applied_ats as &[Timestamp],
         &rows.level as &[&str],
         &marks.is_first,
+        &rows.filed_at as &[Timestamp],
+        &rows.withheld as &[Option<&str>],
+        &rows.withheld_effect as &[Option<&str>],
+        &rows.about,
+        &told.place,
+        &told.key as &[SubjectKey],
+        &told.kind as &[&str],
+        &told.name as &[&str],
+        &told.value as &[&str],
+        &told.weight,
+        &told.occurred_at as &[Timestamp],
     )
     .fetch_all(db)
     .await?;
@@ -257,7 +315,10 @@ pub(super) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) -> Result<Ve
 }
 
 /// Writes down when batches were done.
-pub(super) async fn log_applied(db: &mut PgConnection, done: &[(BatchId, Timestamp)]) -> Result<(), sqlx::Error> {
+pub(in crate::inbox) async fn log_applied(
+    db: &mut PgConnection,
+    done: &[(BatchId, Timestamp)],
+) -> Result<(), sqlx::Error> {
     let (ids, ats): (Vec<BatchId>, Vec<Timestamp>) = done.iter().copied().unzip();
     sqlx::query!(
         "insert into applied_batch (id, applied_at)
@@ -269,113 +330,4 @@ pub(super) async fn log_applied(db: &mut PgConnection, done: &[(BatchId, Timesta
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// Writes a refusal down and returns its number.
-pub(super) async fn note_refusal(db: &mut PgConnection, refused: &Refused) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        "insert into refusal (upstream_id, refused_at, method, code, description, jti) values ($1, $2, $3, $4, $5, $6)
-         returning id",
-        refused.upstream_id as UpstreamId,
-        refused.at as Timestamp,
-        refused.method.as_str(),
-        refused.code.as_str(),
-        refused.description,
-        refused.jti,
-    )
-    .fetch_one(db)
-    .await
-}
-
-/// Leaves the newest `kept` refusals of an upstream.
-pub(super) async fn trim_refusals(db: &mut PgConnection, of: UpstreamId, kept: i64) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "delete from refusal
-         where upstream_id = $1
-           and id <= (select id from refusal where upstream_id = $1 order by id desc offset $2 limit 1)",
-        of as UpstreamId,
-        kept,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// The arrivals as columns.
-#[derive(Default)]
-struct Rows<'a> {
-    place: Vec<i32>,
-    upstream_id: Vec<UpstreamId>,
-    jti: Vec<&'a str>,
-    event_type: Vec<&'a str>,
-    txn: Vec<Option<&'a str>>,
-    method: Vec<&'static str>,
-    effect: Vec<&'static str>,
-    occurred_at: Vec<Option<Timestamp>>,
-    recorded_at: Vec<Option<Timestamp>>,
-    fanned_out_at: Vec<Option<Timestamp>>,
-    taken_at: Vec<Option<Timestamp>>,
-    received_at: Vec<Timestamp>,
-    state: Vec<Option<&'a str>>,
-    status: Vec<Option<&'static str>>,
-    status_reason: Vec<Option<&'a str>>,
-    decided_at: Vec<Timestamp>,
-    level: Vec<&'static str>,
-}
-
-impl<'a> Rows<'a> {
-    fn of(arrivals: &'a [Arrival]) -> Self {
-        let mut rows = Self::default();
-        for (place, arrival) in (0..).zip(arrivals) {
-            rows.place.push(place);
-            rows.upstream_id.push(arrival.upstream_id);
-            rows.jti.push(arrival.jti.as_str());
-            rows.event_type.push(&arrival.event_type);
-            rows.txn.push(arrival.txn.as_ref().map(Txn::as_str));
-            rows.method.push(arrival.method.as_str());
-            rows.effect.push(arrival.effect.as_str());
-            rows.occurred_at.push(arrival.timeline.map(|t| t.occurred));
-            rows.recorded_at.push(arrival.timeline.map(|t| t.recorded));
-            rows.fanned_out_at.push(arrival.timeline.map(|t| t.fanned_out));
-            rows.taken_at.push(arrival.timeline.map(|t| t.taken));
-            rows.received_at.push(arrival.received_at);
-            rows.state.push(arrival.state());
-            rows.status.push(arrival.stream_status().map(|(status, _)| status.as_str()));
-            rows.status_reason.push(arrival.stream_status().and_then(|(_, reason)| reason));
-            rows.decided_at.push(arrival.decided_at);
-            rows.level.push(arrival.level.as_str());
-        }
-        rows
-    }
-}
-
-/// What the arrivals do to subject keys, as columns; `place` is that of the arrival.
-#[derive(Default)]
-struct Marks {
-    place: Vec<i32>,
-    key: Vec<SubjectKey>,
-    revoked_before: Vec<Option<Timestamp>>,
-    revalidate_before: Vec<Option<Timestamp>>,
-    blocked_at: Vec<Option<Timestamp>>,
-    unblocked_at: Vec<Option<Timestamp>>,
-    /// The first of its arrival?
-    is_first: Vec<bool>,
-}
-
-impl Marks {
-    fn of(arrivals: &[Arrival]) -> Self {
-        let mut marks = Self::default();
-        for (place, arrival) in (0..).zip(arrivals) {
-            for (nth, (key, registers)) in arrival.marks.iter().enumerate() {
-                marks.is_first.push(nth == 0);
-                marks.place.push(place);
-                marks.key.push(*key);
-                marks.revoked_before.push(registers.revoked_before);
-                marks.revalidate_before.push(registers.revalidate_before);
-                marks.blocked_at.push(registers.blocked_at);
-                marks.unblocked_at.push(registers.unblocked_at);
-            }
-        }
-        marks
-    }
 }

@@ -110,7 +110,7 @@ impl<'a> Open<'a> {
     /// A sign of life of the issuer: without one no session would be active for long.
     pub(super) async fn heard_of(&self) -> anyhow::Result<()> {
         let door = self.site.issuer.registered().await?;
-        let [set] = self.site.issuer.sets(1)?.try_into().map_err(|_| anyhow::anyhow!("one SET"))?;
+        let [set] = self.site.issuer.sets(0..1)?.try_into().map_err(|_| anyhow::anyhow!("one SET"))?;
         let request = self.site.http.post(&door.endpoint).header("authorization", &door.authorization);
         let answer = request.header("content-type", "application/secevent+jwt").body(set).send().await?;
         ensure!(answer.status().as_u16() == 202, "{}: {}", answer.status(), answer.text().await?);
@@ -133,6 +133,7 @@ impl<'a> Open<'a> {
         self.shutdown.wait().await;
         self.receiver.close().await;
         self.receiver.pool().close().await;
+        let _ = self.site.database.clone().remove().await;
     }
 }
 

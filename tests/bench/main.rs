@@ -17,6 +17,7 @@ mod isolation;
 mod issuer;
 mod latency;
 mod ledger;
+mod model;
 mod openssl_signer;
 mod priority;
 mod receive;
@@ -74,6 +75,8 @@ enum Scenario {
     Check,
     /// Two transmitter processes on one database beside one: deliveries per second, duplicates, order.
     Replicas,
+    /// Predicted and measured latency at five loads, from what each stage takes in the same run.
+    Model,
     /// A steady load for ten minutes (or --seconds): memory, tables, errors, lost, twice. Not part of `all`.
     Soak,
     /// All of them but `soak`.
@@ -130,6 +133,10 @@ async fn measure(scenario: Scenario, arguments: &Arguments) -> anyhow::Result<Ve
             check::measure(check::Size { cutoffs, sessions, turn }).await
         }
         Scenario::Replicas => replicas::measure(if quick { 1 } else { 5 }, if quick { 500 } else { 2_000 }).await,
+        Scenario::Model => {
+            let (alone, together, seconds) = if quick { (100, 600, 3.0) } else { (400, 6_000, 15.0) };
+            model::measure(model::Size { alone, together, seconds }).await
+        }
         Scenario::Soak => soak::measure(arguments.seconds.unwrap_or(if quick { 30 } else { 600 })).await,
         Scenario::All => Ok(Vec::new()),
     }

@@ -1,6 +1,7 @@
-//! What the stages of the road take, from two loads of the same run: decisions that come alone, and so many at once that
-//! everything works in its largest batches. What a decision costs in the first and not in the second is the cost
-//! of a batch.
+//! What the stages of the road take, from three loads of the same run: decisions that come alone, so many at once that
+//! everything works in its largest batches, and a load in between. What a decision costs in the first and not in the second
+//! is the cost of a batch; the third says how much of that is left where nobody sleeps. Of the third only the
+//! computing is used, never how long decisions took.
 
 use anyhow::Context as _;
 use ssf_common::event::Vocabulary;
@@ -8,7 +9,7 @@ use ssf_common::jwks::{Algorithm, SigningKey};
 use ssf_common::set::{DEFAULT_TIMELINE_CLAIM, sign};
 
 use super::offer::{Offered, Trip};
-use super::simulation::{Batch, Costs};
+use super::simulation::{Arrival, Batch, Costs, run};
 use crate::cpu;
 use crate::field::Field;
 use crate::figures::percentile;
@@ -117,6 +118,7 @@ pub(super) fn costs(alone: &Measured, together: &Measured, signature: f64, backg
         exchange,
         commit: stretched(commit),
         settle: stretched(settle),
+        warm: 1.0,
         window: (32, 128),
     }
 }
@@ -130,6 +132,21 @@ fn stage(legs: Vec<f64>, batch: f64, each: f64, most: usize) -> Batch {
     Batch { fixed, each, aside: batch - fixed, waits, most }
 }
 
+/// The same costs, as warm as it takes for decisions of this load to compute `each` seconds: what a batch costs falls faster
+/// with load than batches grow.
+pub(super) fn warmed(costs: Costs, load: &[Arrival], each: f64) -> Costs {
+    let (mut least, mut most) = (0.0, 1.0);
+    for _ in 0..STEPS {
+        let warm = f64::midpoint(least, most);
+        if run(&Costs { warm, ..costs.clone() }, load, 1).computed > each {
+            most = warm;
+        } else {
+            least = warm;
+        }
+    }
+    Costs { warm: f64::midpoint(least, most), ..costs }
+}
+
 /// Seconds that one signature of a whole SET takes one core.
 pub(super) fn signature(algorithm: Algorithm) -> anyhow::Result<f64> {
     let (key, claims, vocabulary) = (SigningKey::generate(algorithm)?, crate::sign::claims()?, Vocabulary::default());
@@ -141,6 +158,7 @@ pub(super) fn signature(algorithm: Algorithm) -> anyhow::Result<f64> {
 }
 
 const SIGNATURES: u32 = 500;
+const STEPS: u32 = 10;
 /// What the settler waits for company.
 const PAUSE: f64 = 0.002;
 

@@ -60,7 +60,11 @@ async fn measure_in(field: &Field, size: Size) -> anyhow::Result<Vec<Figure>> {
     let signature = calibration::signature(Algorithm::Rs256)?;
     let costs = calibration::costs(&alone, &together, signature, background, cores);
     let carried = per_second(size.together, together.offered.time.as_secs_f64());
-    let predicted = run(&costs, &at_once, 1).into_iter().fold(0.0, f64::max) / 1_000.0;
+    note("a load in between");
+    let between = arrivals(carried * BETWEEN, how_many(carried * BETWEEN, size.seconds), 4);
+    let each = measured(field, &between, next(between.len()), background).await?.each;
+    let costs = calibration::warmed(costs, &between, each.total());
+    let predicted = run(&costs, &at_once, 1).took.into_iter().fold(0.0, f64::max) / 1_000.0;
     let figure =
         Figure::new("model", "decisions carried when all come at once, measured beside predicted", carried, "1/s");
     let mut figures = vec![judged(figure.beside(per_second(size.together, predicted)))];
@@ -68,15 +72,15 @@ async fn measure_in(field: &Field, size: Size) -> anyhow::Result<Vec<Figure>> {
     for share in SHARES {
         let rate = carried * share;
         note(&format!("{:.0} decisions a second, {:.0} % of that", rate, share * 100.0));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some thousands")]
-        let count = (rate * size.seconds).max(100.0) as usize;
+        let count = how_many(rate, size.seconds);
         let load = arrivals(rate, count, 2);
-        let real = offer(field, &load, next(count)).await?;
-        let real = Latencies::of(real.trips.iter().map(|trip| (trip.lane == 0, trip.whole * 1_000.0)));
+        let Measured { offered, each } = measured(field, &load, next(count), background).await?;
+        let real = Latencies::of(offered.trips.iter().map(|trip| (trip.lane == 0, trip.whole * 1_000.0)), each.total());
         // longer than the real one, so that chance has less to say
         let load = arrivals(rate, count.max(SIMULATED), 2);
-        let took = run(&costs, &load, 3);
-        let model = Latencies::of(load.iter().map(|arrival| arrival.lane == Lane::Urgent).zip(took));
+        let simulated = run(&costs, &load, 3);
+        let urgent = load.iter().map(|arrival| arrival.lane == Lane::Urgent);
+        let model = Latencies::of(urgent.zip(simulated.took), simulated.computed);
         table.row(share, rate, &model, &real);
         for (name, measured, predicted) in [("p50", real.p50, model.p50), ("p99", real.p99, model.p99)] {
             let metric = format!("{name} at {:.0} % of that, measured beside predicted", share * 100.0);
@@ -130,19 +134,26 @@ fn per_second(count: usize, seconds: f64) -> f64 {
     count as f64 / seconds
 }
 
-/// Milliseconds from the decision to the acknowledgement.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some thousands")]
+fn how_many(per_second: f64, seconds: f64) -> usize {
+    (per_second * seconds).max(100.0) as usize
+}
+
+/// Milliseconds from the decision to the acknowledgement, and of computing for one decision.
 struct Latencies {
+    computing: f64,
     p50: f64,
     p99: f64,
     urgent_p99: f64,
 }
 
 impl Latencies {
-    fn of(samples: impl Iterator<Item = (bool, f64)>) -> Self {
+    fn of(samples: impl Iterator<Item = (bool, f64)>, computing: f64) -> Self {
         let samples: Vec<(bool, f64)> = samples.collect();
         let mut all: Vec<f64> = samples.iter().map(|(_, ms)| *ms).collect();
         let mut urgent: Vec<f64> = samples.iter().filter(|(is_urgent, _)| *is_urgent).map(|(_, ms)| *ms).collect();
         Self {
+            computing: computing * 1_000.0,
             p50: percentile(&mut all, 0.5),
             p99: percentile(&mut all, 0.99),
             urgent_p99: percentile(&mut urgent, 0.99),
@@ -177,8 +188,8 @@ impl Table {
             );
         }
         text.push_str(
-            "\n| load | decisions per second | p50 predicted | measured | ratio | p99 predicted | measured | ratio | urgent p99 predicted | measured |\n\
-             |---|---|---|---|---|---|---|---|---|---|\n",
+            "\n| load | decisions per second | p50 predicted | measured | ratio | p99 predicted | measured | ratio | urgent p99 predicted | measured | CPU per decision predicted | measured |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         Self { text }
     }
@@ -186,7 +197,7 @@ impl Table {
     fn row(&mut self, share: f64, rate: f64, model: &Latencies, real: &Latencies) {
         let _ = writeln!(
             self.text,
-            "| {:.0} % | {rate:.0} | {:.1} ms | {:.1} ms | {:.2} | {:.1} ms | {:.1} ms | {:.2} | {:.1} ms | {:.1} ms |",
+            "| {:.0} % | {rate:.0} | {:.1} ms | {:.1} ms | {:.2} | {:.1} ms | {:.1} ms | {:.2} | {:.1} ms | {:.1} ms | {:.2} ms | {:.2} ms |",
             share * 100.0,
             model.p50,
             real.p50,
@@ -196,10 +207,14 @@ impl Table {
             real.p99 / model.p99,
             model.urgent_p99,
             real.urgent_p99,
+            model.computing,
+            real.computing,
         );
     }
 }
 
+/// The load in between, of what is carried at once; none of those that are judged.
+const BETWEEN: f64 = 0.4;
 const SHARES: [f64; 5] = [0.1, 0.3, 0.5, 0.7, 0.85];
 const WARM_UP: usize = 300;
 const SIMULATED: usize = 20_000;

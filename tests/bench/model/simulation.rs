@@ -38,6 +38,9 @@ pub(crate) struct Costs {
     pub(crate) commit: Batch,
     /// Deliveries into the history.
     pub(crate) settle: Batch,
+    /// What is left of the cost of a batch where something else is computing already: who is awake needs no waking, and finds
+    /// its memory in the caches. From 0 to 1.
+    pub(crate) warm: f64,
     /// How many are on the way to the receiver at first, and at most.
     pub(crate) window: (usize, usize),
 }
@@ -49,7 +52,7 @@ pub(crate) struct Batch {
     pub(crate) fixed: f64,
     /// … and for each in it.
     pub(crate) each: f64,
-    /// Computing that nobody waits for: a look in vain, a wake-up.
+    /// Computing that nobody waits for, after a batch that is followed by none: a look in vain, going to sleep.
     pub(crate) aside: f64,
     /// What a batch waits for besides, a commit for example; one of these by chance.
     pub(crate) waits: Vec<f64>,
@@ -81,8 +84,17 @@ pub(crate) fn arrivals(per_second: f64, count: usize, seed: u64) -> Vec<Arrival>
     std::iter::repeat_with(next).take(count).collect()
 }
 
-/// From the arrival at the transmitter to the receiver's answer, in milliseconds, in the order of arrival.
-pub(crate) fn run(costs: &Costs, arrivals: &[Arrival], seed: u64) -> Vec<f64> {
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Run {
+    /// From the arrival at the transmitter to the receiver's answer, in milliseconds, in the order of arrival.
+    pub(crate) took: Vec<f64>,
+    /// Computing for one decision, in seconds.
+    pub(crate) computed: f64,
+}
+
+/// All of these decisions, to the last answer.
+pub(crate) fn run(costs: &Costs, arrivals: &[Arrival], seed: u64) -> Run {
     let mut road = Road {
         costs,
         chance: Chance(seed),
@@ -90,6 +102,7 @@ pub(crate) fn run(costs: &Costs, arrivals: &[Arrival], seed: u64) -> Vec<f64> {
         next: 0,
         agenda: BTreeMap::new(),
         ready: VecDeque::new(),
+        computed: 0,
         idle: costs.cores.max(1),
         servers: Default::default(),
         lanes: arrivals.iter().map(|arrival| arrival.lane).collect(),
@@ -106,7 +119,9 @@ pub(crate) fn run(costs: &Costs, arrivals: &[Arrival], seed: u64) -> Vec<f64> {
         road.happens(happening);
         road.dispatch();
     }
-    road.took
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of one run")]
+    let computed = road.computed as f64 / 1e9 / arrivals.len() as f64;
+    Run { took: road.took, computed }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +171,7 @@ struct Road<'a> {
     next: u64,
     agenda: BTreeMap<(u64, u64), Happening>,
     ready: VecDeque<(u64, Then)>,
+    computed: u64,
     idle: usize,
     servers: [Server; 5],
     lanes: Vec<Lane>,
@@ -172,6 +188,7 @@ impl Road<'_> {
     }
 
     fn compute(&mut self, seconds: f64, then: Then) {
+        self.computed += nanos(seconds);
         self.ready.push_back((nanos(seconds), then));
     }
 
@@ -208,7 +225,10 @@ impl Road<'_> {
                         Stage::Settle => {}
                     }
                 }
-                self.start(stage);
+                let aside = self.costs.of(stage).aside * self.warmth();
+                if !self.start(stage) && aside > 0.0 {
+                    self.compute(aside, Then::Nothing);
+                }
             }
         }
     }
@@ -222,10 +242,7 @@ impl Road<'_> {
             Then::Batched(stage, items) => {
                 let costs = self.costs;
                 let batch = costs.of(stage);
-                let (aside, wait) = (batch.aside, self.chance.one_of(&batch.waits));
-                if aside > 0.0 {
-                    self.compute(aside, Then::Nothing);
-                }
+                let wait = self.chance.one_of(&batch.waits);
                 self.at(self.now + nanos(wait), Happening::Done(stage, items));
             }
             Then::Signed(item) => self.compute(self.costs.send, Then::Sent(item)),
@@ -247,8 +264,8 @@ impl Road<'_> {
         self.start(stage);
     }
 
-    /// A batch of what waits, if the stage is free.
-    fn start(&mut self, stage: Stage) {
+    /// A batch of what waits, if the stage is free; whether there is one.
+    fn start(&mut self, stage: Stage) -> bool {
         let costs = self.costs;
         let batch = costs.of(stage);
         let room = match stage {
@@ -258,22 +275,28 @@ impl Road<'_> {
         };
         let server = &mut self.servers[stage as usize];
         if server.is_busy {
-            return;
+            return false;
         }
         let urgent = server.urgent.len().min(room.min(batch.most));
         let mut items: Vec<usize> = server.urgent.drain(..urgent).collect();
         let prompt = server.prompt.len().min(room.min(batch.most) - urgent);
         items.extend(server.prompt.drain(..prompt));
         if items.is_empty() {
-            return;
+            return false;
         }
         server.is_busy = true;
         if stage == Stage::Claim {
             self.in_flight += items.len();
         }
         #[expect(clippy::cast_precision_loss, reason = "the size of a batch")]
-        let work = batch.fixed + batch.each * items.len() as f64;
+        let work = batch.fixed * self.warmth() + batch.each * items.len() as f64;
         self.compute(work, Then::Batched(stage, items));
+        true
+    }
+
+    fn warmth(&self) -> f64 {
+        let is_cold = self.idle == self.costs.cores && self.ready.is_empty();
+        if is_cold { 1.0 } else { self.costs.warm }
     }
 
     /// The receiver has answered: there is room in its window.
@@ -355,6 +378,7 @@ mod tests {
             exchange: Vec::new(),
             commit: one(),
             settle: one(),
+            warm: 1.0,
             window: (1_000, 1_000),
         }
     }
@@ -369,7 +393,7 @@ mod tests {
     fn one_stage_alone_queues_as_the_textbook_says() {
         for load in [0.3, 0.6, 0.8] {
             let record = Batch { waits: vec![0.002], most: 1, ..Batch::default() };
-            let took = run(&Costs { record, ..costs(1_000) }, &arrivals(load / 0.002, 50_000, 7), 1);
+            let took = run(&Costs { record, ..costs(1_000) }, &arrivals(load / 0.002, 50_000, 7), 1).took;
             let expected = 2.0 + load * 2.0 / (2.0 * (1.0 - load));
             let ratio = mean(&took) / expected;
             assert!((0.95..1.05).contains(&ratio), "load {load}: {} instead of {expected} ms", mean(&took));
@@ -381,17 +405,17 @@ mod tests {
     #[test]
     fn the_cores_are_shared_by_everything() {
         let costs = Costs { sign: 0.001, send: 0.0005, verify: 0.0005, ..costs(2) };
-        let below = run(&costs, &arrivals(900.0, 20_000, 3), 1);
+        let below = run(&costs, &arrivals(900.0, 20_000, 3), 1).took;
         assert!(mean(&below) < 12.0, "{}", mean(&below));
-        let above = run(&costs, &arrivals(1_100.0, 20_000, 3), 1);
+        let above = run(&costs, &arrivals(1_100.0, 20_000, 3), 1).took;
         assert!(above[19_000] > 1_000.0, "{}", above[19_000]);
     }
 
     #[test]
     fn batches_carry_what_one_by_one_could_not() {
         let record = |most| Batch { fixed: 0.005, each: 0.0001, most, ..Batch::default() };
-        let alone = run(&Costs { record: record(1), ..costs(2) }, &arrivals(1_000.0, 5_000, 5), 1);
-        let together = run(&Costs { record: record(500), ..costs(2) }, &arrivals(1_000.0, 5_000, 5), 1);
+        let alone = run(&Costs { record: record(1), ..costs(2) }, &arrivals(1_000.0, 5_000, 5), 1).took;
+        let together = run(&Costs { record: record(500), ..costs(2) }, &arrivals(1_000.0, 5_000, 5), 1).took;
         assert!(alone[4_900] > 1_000.0 && together[4_900] < 30.0, "{} {}", alone[4_900], together[4_900]);
     }
 
@@ -400,13 +424,13 @@ mod tests {
         let arrivals = arrivals(400.0, 4_000, 9);
         // ten at a time, each 20 ms on the way: 500 a second
         let costs = Costs { exchange: vec![0.02], window: (10, 10), ..costs(8) };
-        let took = run(&costs, &arrivals, 1);
+        let took = run(&costs, &arrivals, 1).took;
         assert!(took.iter().all(|ms| *ms >= 20.0));
         let of = |lane| -> Vec<f64> {
             arrivals.iter().zip(&took).filter(|(arrival, _)| arrival.lane == lane).map(|(_, ms)| *ms).collect()
         };
         let (urgent, prompt) = (percentile(&mut of(Lane::Urgent), 0.99), percentile(&mut of(Lane::Prompt), 0.99));
         assert!(urgent < prompt, "{urgent} {prompt}");
-        assert_eq!(took, run(&costs, &arrivals, 1), "the same seed, the same road");
+        assert_eq!(took, run(&costs, &arrivals, 1).took, "the same seed, the same road");
     }
 }

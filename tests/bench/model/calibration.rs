@@ -8,8 +8,9 @@ use ssf_common::event::Vocabulary;
 use ssf_common::jwks::{Algorithm, SigningKey};
 use ssf_common::set::{DEFAULT_TIMELINE_CLAIM, sign};
 
+use super::arrivals::Arrival;
 use super::offer::{Offered, Trip};
-use super::simulation::{Arrival, Batch, Costs, run};
+use super::simulation::{Batch, Costs, run};
 use crate::cpu;
 use crate::field::Field;
 use crate::figures::percentile;

@@ -5,6 +5,7 @@
 //! the loads are shares of what the road carried when everything came at once. `docs/scale.md` says what
 //! follows from it.
 
+mod arrivals;
 mod calibration;
 mod offer;
 mod simulation;
@@ -15,9 +16,10 @@ use std::time::{Duration, Instant};
 use ssf_common::jwks::Algorithm;
 use ssf_harness::road::Plan;
 
+use self::arrivals::{Arrival, Lane, arrivals, evenly};
 use self::calibration::{Cpu, Measured};
 use self::offer::offer;
-use self::simulation::{Arrival, Lane, arrivals, run};
+use self::simulation::run;
 use crate::field::Field;
 use crate::figures::{Figure, note, percentile};
 
@@ -119,14 +121,6 @@ async fn background(field: &Field) -> anyhow::Result<Cpu> {
         database: spent.database / seconds,
         bench: spent.bench / seconds,
     })
-}
-
-/// Arrivals in even steps, urgent and prompt in turns.
-fn evenly(per_second: f64, count: usize) -> Vec<Arrival> {
-    let lanes = [Lane::Urgent, Lane::Prompt].into_iter().cycle();
-    #[expect(clippy::cast_precision_loss, reason = "a count")]
-    let at = |number: usize| number as f64 / per_second;
-    lanes.take(count).enumerate().map(|(number, lane)| Arrival { at: at(number), lane }).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count")]

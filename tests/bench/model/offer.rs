@@ -10,7 +10,7 @@ use ssf_common::clock::Timestamp;
 use ssf_harness::idp::uris;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::simulation::{Arrival, Lane};
+use super::arrivals::{Arrival, Lane};
 use crate::field::{Field, now};
 
 /// How one decision went, in seconds, on the transmitter's clock.

@@ -72,6 +72,8 @@ pub(super) struct Measured {
     pub(super) offered: Offered,
     /// CPU seconds for one decision.
     pub(super) each: Cpu,
+    /// How many cores others used meanwhile.
+    pub(super) others: f64,
 }
 
 /// `alone` and `together` are the two loads, `signature` is what one takes a core, `background` CPU per second.
@@ -99,26 +101,19 @@ pub(super) fn costs(alone: &Measured, together: &Measured, signature: f64, backg
     let settle = Batch { waits, ..fan_out.clone() };
     let received = alone.offered.received_to_applied.iter().map(|leg| leg - each.receiver).collect();
     let commit = stage(received, receiver_batch, database_each, 256);
-    #[expect(clippy::cast_precision_loss, reason = "a few cores")]
-    let slower = 1.0 / (1.0 - (background.total() / cores as f64).min(0.9));
-    let stretched = |batch: Batch| Batch {
-        fixed: batch.fixed * slower,
-        each: batch.each * slower,
-        aside: batch.aside * slower,
-        ..batch
-    };
     Costs {
         cores,
-        arrive: (each.bench + http) * slower,
-        record: stretched(record),
-        fan_out: stretched(fan_out),
-        claim: stretched(claim),
-        sign: signature * slower,
-        send: http * slower,
-        verify: each.receiver * slower,
+        taken: background.total(),
+        arrive: each.bench + http,
+        record,
+        fan_out,
+        claim,
+        sign: signature,
+        send: http,
+        verify: each.receiver,
         exchange,
-        commit: stretched(commit),
-        settle: stretched(settle),
+        commit,
+        settle,
         warm: 1.0,
         window: (32, 128),
     }

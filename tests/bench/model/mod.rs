@@ -13,6 +13,7 @@ mod simulation;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use ssf_common::jwks::Algorithm;
 use ssf_harness::road::Plan;
 
@@ -20,6 +21,7 @@ use self::arrivals::{Arrival, Lane, arrivals, evenly};
 use self::calibration::{Cpu, Measured};
 use self::offer::offer;
 use self::simulation::run;
+use crate::cpu;
 use crate::field::Field;
 use crate::figures::{Figure, note, percentile};
 
@@ -76,14 +78,17 @@ async fn measure_in(field: &Field, size: Size) -> anyhow::Result<Vec<Figure>> {
         note(&format!("{:.0} decisions a second, {:.0} % of that", rate, share * 100.0));
         let count = how_many(rate, size.seconds);
         let load = arrivals(rate, count, 2);
-        let Measured { offered, each } = measured(field, &load, next(count), background).await?;
+        let Measured { offered, each, others } = measured(field, &load, next(count), background).await?;
         let real = Latencies::of(offered.trips.iter().map(|trip| (trip.lane == 0, trip.whole * 1_000.0)), each.total());
         // longer than the real one, so that chance has less to say
         let load = arrivals(rate, count.max(SIMULATED), 2);
         let simulated = run(&costs, &load, 3);
         let urgent = load.iter().map(|arrival| arrival.lane == Lane::Urgent);
         let model = Latencies::of(urgent.zip(simulated.took), simulated.computed);
-        table.row(share, rate, &model, &real);
+        table.row(share, rate, others, &model, &real);
+        if others > FEW {
+            note(&format!("others use {others:.2} cores: what is measured here is not what is predicted"));
+        }
         for (name, measured, predicted) in [("p50", real.p50, model.p50), ("p99", real.p99, model.p99)] {
             let metric = format!("{name} at {:.0} % of that, measured beside predicted", share * 100.0);
             figures.push(judged(Figure::new("model", metric, measured, "ms").beside(predicted)));
@@ -102,10 +107,13 @@ fn judged(figure: Figure) -> Figure {
 
 /// One of the two loads that costs are found from.
 async fn measured(field: &Field, load: &[Arrival], first: usize, background: Cpu) -> anyhow::Result<Measured> {
-    let (before, began) = (Cpu::spent(field)?, Instant::now());
+    let everybody = || cpu::of_everybody().context("/proc does not say what the machine spends");
+    let (before, all_before, began) = (Cpu::spent(field)?, everybody()?, Instant::now());
     let offered = offer(field, load, first).await?;
-    let each = Cpu::spent(field)?.each_since(before, background, began.elapsed().as_secs_f64(), load.len());
-    Ok(Measured { offered, each })
+    let (after, all_after, seconds) = (Cpu::spent(field)?, everybody()?, began.elapsed().as_secs_f64());
+    let of_others = (all_after - all_before) - (after.total() - before.total());
+    let each = after.each_since(before, background, seconds, load.len());
+    Ok(Measured { offered, each, others: (of_others / seconds).max(0.0) })
 }
 
 /// What everybody spends in a second in which nothing happens.
@@ -182,16 +190,16 @@ impl Table {
             );
         }
         text.push_str(
-            "\n| load | decisions per second | p50 predicted | measured | ratio | p99 predicted | measured | ratio | urgent p99 predicted | measured | CPU per decision predicted | measured |\n\
-             |---|---|---|---|---|---|---|---|---|---|---|---|\n",
+            "\n| load | decisions per second | p50 predicted | measured | ratio | p99 predicted | measured | ratio | urgent p99 predicted | measured | CPU per decision predicted | measured | cores taken by others |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         Self { text }
     }
 
-    fn row(&mut self, share: f64, rate: f64, model: &Latencies, real: &Latencies) {
+    fn row(&mut self, share: f64, rate: f64, others: f64, model: &Latencies, real: &Latencies) {
         let _ = writeln!(
             self.text,
-            "| {:.0} % | {rate:.0} | {:.1} ms | {:.1} ms | {:.2} | {:.1} ms | {:.1} ms | {:.2} | {:.1} ms | {:.1} ms | {:.2} ms | {:.2} ms |",
+            "| {:.0} % | {rate:.0} | {:.1} ms | {:.1} ms | {:.2} | {:.1} ms | {:.1} ms | {:.2} | {:.1} ms | {:.1} ms | {:.2} ms | {:.2} ms | {others:.2} |",
             share * 100.0,
             model.p50,
             real.p50,
@@ -207,6 +215,8 @@ impl Table {
     }
 }
 
+/// Cores that others may use without a word.
+const FEW: f64 = 0.1;
 /// The load in between, of what is carried at once; none of those that are judged.
 const BETWEEN: f64 = 0.4;
 const SHARES: [f64; 5] = [0.1, 0.3, 0.5, 0.7, 0.85];

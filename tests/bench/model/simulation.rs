@@ -20,6 +20,8 @@ use super::arrivals::{Arrival, Chance, Lane};
 pub(crate) struct Costs {
     /// How many processors there are for all of it.
     pub(crate) cores: usize,
+    /// How many of them, on average, do what is done without any decision.
+    pub(crate) taken: f64,
     /// Computing for one decision before it is at the transmitter.
     pub(crate) arrive: f64,
     /// Decisions into the outbox.
@@ -167,7 +169,9 @@ impl Road<'_> {
 
     fn compute(&mut self, seconds: f64, then: Then) {
         self.computed += nanos(seconds);
-        self.ready.push_back((nanos(seconds), then));
+        #[expect(clippy::cast_precision_loss, reason = "a few cores")]
+        let left = 1.0 - (self.costs.taken / self.costs.cores as f64).clamp(0.0, 0.9);
+        self.ready.push_back((nanos(seconds / left), then));
     }
 
     fn dispatch(&mut self) {
@@ -321,6 +325,7 @@ mod tests {
         let one = || Batch { most: 1, ..Batch::default() };
         Costs {
             cores,
+            taken: 0.0,
             arrive: 0.0,
             record: one(),
             fan_out: one(),
@@ -362,6 +367,8 @@ mod tests {
         assert!(mean(&below) < 12.0, "{}", mean(&below));
         let above = run(&costs, &arrivals(1_100.0, 20_000, 3), 1).took;
         assert!(above[19_000] > 1_000.0, "{}", above[19_000]);
+        let beside_others = run(&Costs { taken: 0.5, ..costs }, &arrivals(900.0, 20_000, 3), 1).took;
+        assert!(beside_others[19_000] > 1_000.0, "{}", beside_others[19_000]);
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Decisions {
             let Question::Described(described) = case.question else { continue };
             register(pool, &sid, described, now).await?;
             let body = serde_json::json!({ "sid": sid });
-            named.push(Case { body, question: Question::Named(sid), ..case });
+            named.push(Case { body, question: Question::named(sid), ..case });
         }
         Ok(named)
     }

@@ -2,7 +2,8 @@
 //!
 //! The road, data flowing right and imports pointing left:
 //! [`signature`] < [`config`] < [`audit`] < [`upstream`] < [`break_glass`] < [`timeline`] < [`session`] < [`cutoff`] <
-//! [`replica`] < [`inbox`] < [`doors`] < [`interop`] < [`validity`] < [`proof`] < [`effects`] < [`guard`] < [`api`] < [`app`] <
+//! [`facts`] < [`replica`] < [`inbox`] < [`withheld`] < [`upkeep`] <
+//! [`forget`] < [`doors`] < [`interop`] < [`validity`] < [`proof`] < [`effects`] < [`guard`] < [`api`] < [`app`] <
 //! `main`. A SET comes in at [`doors`], is verified, enters the [`inbox`] and leaves as a cut-off, committed and in memory
 //! ([`replica`]) before it is acknowledged; a question enters at [`api`], or at the [`guard`] in front of the application's
 //! own routes, and leaves as a verdict of [`validity`], from memory; who does not ask is told by one of the [`effects`].
@@ -16,6 +17,8 @@ pub mod config;
 pub mod cutoff;
 pub mod doors;
 pub mod effects;
+pub mod facts;
+pub mod forget;
 pub mod guard;
 pub mod inbox;
 pub mod interop;
@@ -23,8 +26,10 @@ pub mod proof;
 pub mod replica;
 pub mod session;
 pub mod timeline;
+pub mod upkeep;
 pub mod upstream;
 pub mod validity;
+pub mod withheld;
 
 /// How callbacks are signed, for applications in Rust that take them.
 pub use ssf_common::runtime::webhook as signature;

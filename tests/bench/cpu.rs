@@ -19,6 +19,17 @@ pub(crate) fn seconds(roots: &[u32]) -> Option<f64> {
     Some(ticks as f64 / TICKS_PER_SECOND)
 }
 
+/// CPU seconds spent so far by everybody on this machine, and what its host took from it.
+pub(crate) fn of_everybody() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/stat").ok()?;
+    // proc(5): user, nice, system, idle, iowait, irq, softirq, steal
+    let fields: Vec<u64> =
+        text.lines().next()?.split_whitespace().skip(1).map_while(|field| field.parse().ok()).collect();
+    let busy: u64 = [0, 1, 2, 5, 6, 7].iter().filter_map(|field| fields.get(*field)).sum();
+    #[expect(clippy::cast_precision_loss, reason = "ticks since the start of the machine")]
+    Some(busy as f64 / TICKS_PER_SECOND)
+}
+
 /// What a process holds in memory.
 pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

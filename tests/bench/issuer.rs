@@ -1,6 +1,7 @@
 //! An issuer for receivers that are measured: metadata, keys and one push stream, and a key to sign SETs with. It sends
 //! nothing by itself, so what a receiver is given, and when, is the scenario's.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -79,10 +80,10 @@ impl Issuer {
         &self.key
     }
 
-    /// `count` different SETs, each about another user, signed now.
-    pub(crate) fn sets(&self, count: usize) -> anyhow::Result<Vec<String>> {
+    /// A SET about each of the users with these numbers, signed now.
+    pub(crate) fn sets(&self, users: Range<usize>) -> anyhow::Result<Vec<String>> {
         let at = SystemClock.now();
-        (0..count).map(|number| self.set(number, at)).collect()
+        users.map(|number| self.set(number, at)).collect()
     }
 
     fn set(&self, number: usize, at: Timestamp) -> anyhow::Result<String> {

@@ -5,6 +5,7 @@
 //! the measurement could be made.
 
 mod backlog;
+mod check;
 mod cpu;
 mod crowd;
 mod fan_out;
@@ -16,6 +17,7 @@ mod isolation;
 mod issuer;
 mod latency;
 mod ledger;
+mod model;
 mod openssl_signer;
 mod priority;
 mod receive;
@@ -25,6 +27,7 @@ mod soak;
 mod throughput;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
@@ -68,8 +71,12 @@ enum Scenario {
     Intake,
     /// SETs pushed to one receiver, RS256 and ES256, beside bare signature checks and beside another receiver of the field.
     Receive,
+    /// One check in memory with 1,000,000 cut-offs, and what these take; checks over HTTP and a unix socket beside a constant.
+    Check,
     /// Two transmitter processes on one database beside one: deliveries per second, duplicates, order.
     Replicas,
+    /// Predicted and measured latency at five loads, from what each stage takes in the same run.
+    Model,
     /// A steady load for ten minutes (or --seconds): memory, tables, errors, lost, twice. Not part of `all`.
     Soak,
     /// All of them but `soak`.
@@ -120,7 +127,16 @@ async fn measure(scenario: Scenario, arguments: &Arguments) -> anyhow::Result<Ve
         }
         Scenario::Intake => intake::measure(seconds).await,
         Scenario::Receive => receive::measure(if quick { 1_000 } else { 10_000 }).await,
+        Scenario::Check => {
+            let (cutoffs, sessions) = if quick { (60_000, 6_000) } else { (1_000_000, 120_000) };
+            let turn = Duration::from_millis(if quick { 300 } else { 1_500 });
+            check::measure(check::Size { cutoffs, sessions, turn }).await
+        }
         Scenario::Replicas => replicas::measure(if quick { 1 } else { 5 }, if quick { 500 } else { 2_000 }).await,
+        Scenario::Model => {
+            let (alone, together, seconds) = if quick { (100, 600, 3.0) } else { (400, 6_000, 15.0) };
+            model::measure(model::Size { alone, together, seconds }).await
+        }
         Scenario::Soak => soak::measure(arguments.seconds.unwrap_or(if quick { 30 } else { 600 })).await,
         Scenario::All => Ok(Vec::new()),
     }

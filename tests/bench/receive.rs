@@ -1,5 +1,6 @@
 //! Scenario `receive`: pushed SETs verified, applied and committed by one receiver process, beside bare signature checks,
-//! and beside another receiver of the field with its database store on the same PostgreSQL, given SETs of the same key.
+//! and beside another receiver of the field as it comes, with its database store on the same PostgreSQL, given SETs of the
+//! same key by the same client, which runs on the same cores.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -111,6 +112,7 @@ async fn ours(cluster: &TestCluster, issuer: &Issuer, sets: usize, directory: &P
     let applied = "select count(*) from ssf_receiver.received_set where effect = 'revoke'";
     applied_all(&database, applied, sets + WARM_UP).await?;
     process.stop().await?;
+    database.remove().await?;
     Ok(taken)
 }
 
@@ -145,14 +147,17 @@ async fn theirs(
     let door = Registered { endpoint: format!("http://{listen}/ssf/push"), authorization: "Bearer bench".to_owned() };
     let taken = push(&door, issuer, sets, &[Some(child.0.id()), cluster.server_pid()]).await?;
     applied_all(&database, "select count(*) from easyssf_revocation", sets + WARM_UP).await?;
+    drop(child);
+    database.remove().await?;
     Ok(taken)
 }
 
 /// Pushes new SETs over [`IN_FLIGHT`] connections and waits for every 202.
 async fn push(door: &Registered, issuer: &Issuer, sets: usize, pids: &[Option<u32>]) -> anyhow::Result<Taken> {
     let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).pool_max_idle_per_host(IN_FLIGHT).build()?;
-    all_accepted(&http, door, issuer.sets(WARM_UP)?).await?;
-    let signed = issuer.sets(sets)?;
+    all_accepted(&http, door, issuer.sets(0..WARM_UP)?).await?;
+    // about others: who is revoked twice may be one row of theirs
+    let signed = issuer.sets(WARM_UP..WARM_UP + sets)?;
     let roots: Vec<u32> = pids.iter().copied().flatten().collect();
     let spent = || (roots.len() == pids.len()).then(|| cpu::seconds(&roots)).flatten();
     let (before, began) = (spent(), Instant::now());
@@ -209,9 +214,14 @@ fn peer_program() -> anyhow::Result<PathBuf> {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench-peer");
     note("the other receiver is built, if it is not yet");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--release", "--quiet", "--manifest-path"]).arg(manifest).arg("--target-dir").arg(&target);
+    cargo.args(["build", "--locked", "--quiet", "--manifest-path"]).arg(manifest).arg("--target-dir").arg(&target);
+    // as optimised as ours
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    if profile == "release" {
+        cargo.arg("--release");
+    }
     ensure!(cargo.status().context("cargo cannot be run")?.success(), "cargo could not build it");
-    Ok(target.join("release/ssf-bench-peer"))
+    Ok(target.join(profile).join("ssf-bench-peer"))
 }
 
 struct Leashed(Child);

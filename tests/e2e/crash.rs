@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use ssf_common::random::{Random as _, SeededRandom};
-use ssf_harness::road::{Plan, Road};
+use ssf_harness::road::{Plan, Road, an_hour_ago};
 use tokio::time::{Instant, sleep};
 
 #[tokio::test]
@@ -120,7 +120,7 @@ fn user(issuer: &str, number: usize) -> Value {
 }
 
 pub(super) fn session(issuer: &str, number: usize) -> Value {
-    json!({"issuer": issuer, "subject": user(issuer, number), "origin": 1_700_000_000})
+    json!({"issuer": issuer, "subject": user(issuer, number), "origin": an_hour_ago()})
 }
 
 pub(super) fn below(random: &SeededRandom, end: usize) -> usize {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
-use ssf_harness::road::{Plan, Road};
+use ssf_harness::road::{Plan, Road, an_hour_ago};
 use tokio::time::{Instant, sleep};
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn a_database_that_goes_away_costs_nothing_but_time() {
             let ask = async |check: Value| {
                 road.http.post(format!("{}/v1/check", rp.process.base)).json(&check).send().await.unwrap()
             };
-            let known = json!({"issuer": road.issuer, "subject": user(&road, 0), "origin": 1_700_000_000});
+            let known = json!({"issuer": road.issuer, "subject": user(&road, 0), "origin": an_hour_ago()});
             let answer: Value = ask(known).await.json().await.unwrap();
             assert_eq!(answer["state"], "revoked", "{}: cut-offs are in memory", rp.name);
             let answer = ask(json!({"sid": "not-in-memory"})).await;
@@ -43,7 +43,7 @@ async fn a_database_that_goes_away_costs_nothing_but_time() {
     until_applied(&road, 3).await;
     for rp in &road.receivers {
         let sessions: Vec<Value> = (0..3)
-            .map(|n| json!({"issuer": road.issuer, "subject": user(&road, n), "origin": 1_700_000_000}))
+            .map(|n| json!({"issuer": road.issuer, "subject": user(&road, n), "origin": an_hour_ago()}))
             .collect();
         assert_eq!(rp.states_of(&road.http, &sessions).await.unwrap(), ["revoked"; 3], "{}", rp.name);
         assert_eq!(rp.received(&road.http, "").await.unwrap(), 3, "{}: what was refused was not recorded", rp.name);

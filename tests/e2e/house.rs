@@ -223,6 +223,7 @@ fn the_top_of_the_repository_holds_what_belongs_there() {
         "common",
         "migrations",
         "tests",
+        "docs",
         "README.md",
         "ARCHITECTURE.md",
         "Makefile",

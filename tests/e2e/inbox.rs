@@ -101,7 +101,8 @@ async fn a_verification_must_carry_the_state_that_was_asked_for() {
 
     let asked_at = rp.context().received_at;
     let mut db = rp.pool.acquire().await.unwrap();
-    assert!(store::begin_verification(&mut db, rp.upstream, "s-1", asked_at, asked_at).await.unwrap());
+    let state = store::begin_verification(&mut db, rp.upstream, "s-1", asked_at, asked_at).await.unwrap();
+    assert_eq!(state.as_deref(), Some("s-1"));
     drop(db);
     rp.clock.advance(Duration::from_millis(30));
     let wrong = rp.receive(rp.set("verification", &subject, &with("s-0"))).await.unwrap_err();
@@ -300,7 +301,8 @@ async fn a_verification_bounds_how_far_the_issuers_clock_is_from_ours() {
     let rp = Rp::start().await;
     let asked_at = rp.context().received_at;
     let mut db = rp.pool.acquire().await.unwrap();
-    assert!(store::begin_verification(&mut db, rp.upstream, "s-1", asked_at, asked_at).await.unwrap());
+    let state = store::begin_verification(&mut db, rp.upstream, "s-1", asked_at, asked_at).await.unwrap();
+    assert_eq!(state.as_deref(), Some("s-1"));
     // Five minutes ahead, 20 ms there, 30 ms at the transmitter (250 to 220 ms before `set` is called), 40 ms back.
     rp.clock.set(asked_at.plus(Duration::from_millis(20 + 250) + Duration::from_mins(5)));
     let set = rp.set("verification", &opaque("stream-1"), &json!({"state": "s-1"}));

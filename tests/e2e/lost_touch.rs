@@ -29,7 +29,9 @@ async fn with_two_sessions() -> Rp {
 
 /// State, reason and staleness of a session.
 async fn told(rp: &Rp, sid: &str) -> (String, Value, bool) {
-    let answer = rp.call(Method::GET, &format!("/v1/sessions/{sid}"), None).await.1;
+    // each by whoever has shown what it is bound to
+    let binding = if sid == "bound" { "?binding=dpop" } else { "" };
+    let answer = rp.call(Method::GET, &format!("/v1/sessions/{sid}{binding}"), None).await.1;
     (answer["state"].as_str().unwrap().to_owned(), answer["reason"].clone(), answer["stale"].as_bool().unwrap())
 }
 
@@ -53,6 +55,8 @@ async fn a_silent_issuer_makes_answers_stale_and_then_suspends_each_class_within
     assert_eq!(told(&rp, "bearer").await, active(false));
     later(&rp, Duration::from_secs(151)).await;
     assert_eq!((told(&rp, "bearer").await, told(&rp, "bound").await), (active(true), active(false)));
+    let stolen = rp.call(Method::GET, "/v1/sessions/bound", None).await.1;
+    assert_eq!((&stolen["class"], &stolen["stale"]), (&json!("bearer"), &json!(true)), "nobody showed the key");
     later(&rp, Duration::from_secs(149)).await;
     assert_eq!(told(&rp, "bearer").await, active(true), "the window has not passed yet");
     later(&rp, Duration::from_secs(1)).await;

@@ -17,6 +17,7 @@ mod conformance;
 mod crash;
 mod database_away;
 mod dead_letters;
+mod decisions;
 mod delivery;
 mod effects;
 mod embedding;

@@ -14,6 +14,7 @@ use ssf_common::set::Refusal;
 use ssf_harness::processes::{Process, free_port};
 use ssf_harness::{TestCluster, binaries};
 use ssf_receiver::SCHEMA;
+use ssf_receiver::config::{AuthoritySettings, Rules};
 use ssf_receiver::effects::Spread;
 use ssf_receiver::inbox::Refused;
 use wiremock::matchers::{method, path};
@@ -66,7 +67,26 @@ async fn an_address_planted_everywhere_is_nowhere_in_the_database() {
     rp.tell("account-disabled", &everywhere, &json!({"reason": "canary@example.com"})).await;
     rp.tell("identifier-changed", &canary(), &json!({"new-value": "canary@example.com"})).await;
     rp.tell("https://example.com/other", &canary(), &json!({"mail": "canary@example.com"})).await;
-    let spread = Spread::new(rp.pool.clone(), rp.env.clone(), Wake::new());
+    let pin = json!({"credential_type": "canary@example.com", "change_type": "update", "friendly_name": "canary"});
+    rp.tell("credential-change", &everywhere, &pin).await;
+    let level = json!({"namespace": "canary@example.com", "current_level": "canary@example.com"});
+    rp.tell("assurance-level-change", &canary(), &level).await;
+    rp.tell("token-claims-change", &canary(), &json!({"claims": {"canary": "canary@example.com"}})).await;
+    let risk = json!({"principal": "canary@example.com", "current_level": "HIGH", "risk_reason": "canary"});
+    rp.tell("risk-level-change", &canary(), &risk).await;
+    let nobody = Rules {
+        authority: AuthoritySettings { formats: vec!["opaque".to_owned()], ..AuthoritySettings::default() },
+        ..Rules::default()
+    };
+    let withheld = rp.set("account-purged", &everywhere, &json!({"reason_admin": {"en": "canary@example.com"}}));
+    rp.inbox.receive_under(&nobody, withheld, rp.context()).await.unwrap();
+    for kept in ["select count(*) from fact", "select count(*) from withheld"] {
+        let rows: i64 = sqlx::query_scalar(kept).fetch_one(&rp.pool).await.unwrap();
+        assert!(rows > 0, "{kept}");
+    }
+    let body = json!({"issuer": crate::rp::ISSUER, "subject": {"format": "email", "email": "canary2@example.com"}});
+    assert_eq!(rp.call(Verb::POST, "/admin/forget", Some(&body)).await.0, 200);
+    let spread = Spread::new(rp.pool.clone(), rp.env.clone(), std::time::Duration::ZERO, Wake::new());
     while spread.tick().await.unwrap() > 0 {}
     let told: i64 = sqlx::query_scalar("select count(*) from effect").fetch_one(&rp.pool).await.unwrap();
     assert_eq!(told, 1, "the session was told of");

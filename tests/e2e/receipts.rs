@@ -1,11 +1,18 @@
 //! What a receiver tells the transmitter of its enforcement: taken down for its own SETs, shown to who decided.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
+use ssf_common::clock::{Clock as _, ManualClock};
+use ssf_common::random::SystemRandom;
+use ssf_common::runtime::{Env, Worker as _};
 use ssf_harness::idp::{Idp, Party};
 use ssf_harness::road::{Plan, Road};
+use ssf_receiver::proof::{Receipts, Terms};
+
+use crate::peer::{Peer, ok};
 
 const START: &str = "2026-11-24T10:00:00Z";
 
@@ -93,6 +100,46 @@ async fn what_is_no_receipt_is_refused_by_its_member() {
     }
     let metadata = idp.get("/.well-known/ssf-configuration", &rp).await.body;
     assert_eq!(metadata["enforcement_receipts_endpoint"], format!("{}/receipts", idp.issuer));
+}
+
+#[tokio::test]
+async fn nothing_of_a_commit_is_passed_over_because_a_part_of_it_had_not_ripened() {
+    let peer = Peer::start("push").await;
+    peer.server.reset().await;
+    let at = |path: &str| format!("{}{path}", peer.server.uri());
+    let metadata = json!({
+        "issuer": peer.server.uri(), "jwks_uri": at("/jwks.json"), "configuration_endpoint": at("/ssf/streams"),
+        "enforcement_receipts_endpoint": at("/receipts"),
+    });
+    peer.answers("GET", "/.well-known/ssf-configuration", ok(&metadata)).await;
+    peer.is_helpful().await;
+    peer.answers("POST", "/receipts", ok(&json!({"taken": 1, "unknown": []}))).await;
+    peer.link().upstream.discover().await.unwrap();
+    // one commit: what stands first by its name arrived last
+    let rows = "insert into enforcement (upstream_id, jti, issuer_id, key, is_first, event_type, effect, level, decided_at,
+                    cut_at, received_at, feed_seq, batch_id)
+                select u.id, t.jti, u.issuer_id, decode(repeat('00', 16), 'hex'), true, 'session-revoked', 'revoke', 'sl2',
+                       t.at, t.at, t.at, 1, b.id
+                from upstream u, (values (gen_random_uuid())) as b (id),
+                     (values ('a-late', to_timestamp($1)), ('b-early', to_timestamp($1 - 4))) as t (jti, at)";
+    let now = peer.clock.now();
+    sqlx::query(rows).bind(now.unix_seconds()).execute(&peer.pool).await.unwrap();
+    sqlx::query(
+        "insert into applied_batch (id, applied_at) select distinct batch_id, to_timestamp($1) from enforcement",
+    )
+    .bind(now.unix_seconds())
+    .execute(&peer.pool)
+    .await
+    .unwrap();
+    let env = Env { clock: Arc::<ManualClock>::clone(&peer.clock), random: Arc::new(SystemRandom) };
+    let receipts = Receipts::new(Arc::clone(&peer.link().upstream), peer.pool.clone(), env, Terms::default());
+    for _ in 0..8 {
+        peer.later(1);
+        receipts.tick().await.unwrap();
+    }
+    let bodies = peer.requests("POST", "/receipts").await;
+    let told = bodies.iter().flat_map(|body| body["receipts"].as_array().unwrap()).map(|one| one["jti"].clone());
+    assert_eq!(told.collect::<Vec<_>>(), [json!("a-late"), json!("b-early")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

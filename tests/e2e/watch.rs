@@ -36,7 +36,7 @@ impl House {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let spread = Spread::new(rp.pool.clone(), rp.env.clone(), told);
+        let spread = Spread::new(rp.pool.clone(), rp.env.clone(), std::time::Duration::ZERO, told);
         Self { rp, spread, waits, stop, base }
     }
 

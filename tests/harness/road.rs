@@ -334,6 +334,14 @@ impl Drop for Directory {
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// When the sessions of real processes began, in seconds: an hour before it was first asked for. A lineage has a greatest
+/// age, so no time is written down.
+pub fn an_hour_ago() -> i64 {
+    static BEGAN: std::sync::LazyLock<i64> =
+        std::sync::LazyLock::new(|| ssf_common::runtime::Env::system().now().unix_seconds() - 3_600);
+    *BEGAN
+}
+
 #[cfg(test)]
 mod tests {
     use sqlx::{Connection as _, PgConnection};

@@ -104,6 +104,11 @@ impl EventType {
         }
     }
 
+    /// Whether it concerns the stream and not a subject (SSF 1.0 §8.1).
+    pub const fn is_about_the_stream(&self) -> bool {
+        matches!(self, Self::Verification | Self::StreamUpdated)
+    }
+
     /// Every type but [`Other`](EventType::Other).
     pub fn known() -> &'static [Self] {
         &KNOWN

@@ -80,6 +80,7 @@ fn with_state(mut reply: Response, checked: &Checked) -> Response {
     };
     put(&STATE, json!(checked.state).as_str().unwrap_or_default());
     put(&AS_OF, &checked.as_of.to_string());
+    put(&STALE, if checked.stale { "true" } else { "false" });
     if let Some(reason) = &checked.reason {
         put(&REASON, reason);
     }
@@ -89,4 +90,5 @@ fn with_state(mut reply: Response, checked: &Checked) -> Response {
 
 const STATE: HeaderName = HeaderName::from_static("x-ssf-state");
 const AS_OF: HeaderName = HeaderName::from_static("x-ssf-as-of");
+const STALE: HeaderName = HeaderName::from_static("x-ssf-stale");
 const REASON: HeaderName = HeaderName::from_static("x-ssf-reason");

@@ -3,7 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ssf_common::runtime::http::error_reply;
-use ssf_common::runtime::postgres::is_away;
+use ssf_common::runtime::postgres::{gave_way, is_away};
 use ssf_common::runtime::telemetry::chain;
 
 use crate::session::{DescriptionError, RegisterError};
@@ -65,6 +65,7 @@ impl IntoResponse for ApiError {
             Self::Conflict(text) => error_reply(StatusCode::CONFLICT, "conflict", &text),
             Self::NotYet(text) => come_again(text),
             Self::NotFound(text) => error_reply(StatusCode::NOT_FOUND, "not_found", text),
+            Self::Store(error) if gave_way(&error) => come_again("the database was busy with the same; come again"),
             Self::Store(error) if is_away(&error) => {
                 tracing::warn!(error = %chain(&error), "a request is answered with 503: the database is away");
                 come_again("the database is away; come again")

@@ -46,6 +46,23 @@ impl<S: Send + Sync> FromRequestParts<S> for Sid {
     }
 }
 
+/// A name of an upstream in the path. What cannot be one is nobody's.
+pub(super) struct Name(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(name)) if !name.contains('\0') => Ok(Self(name)),
+            _ => Err(ApiError::NotFound(NO_UPSTREAM)),
+        }
+    }
+}
+
+/// Whatever is asked about it.
+pub(super) const NO_UPSTREAM: &str = "there is no upstream of this name";
+
 /// The members of a query string.
 pub(super) struct Asked<T>(pub(super) T);
 

@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde::Deserialize;
 
 use super::extract::{Asked, time};
+use super::windows::known;
 use super::{ApiError, ApiState};
 use crate::timeline::{Report, report};
 
@@ -24,8 +25,8 @@ pub(super) struct Since {
 pub(super) async fn latency(State(api): State<ApiState>, Asked(asked): Asked<Since>) -> Result<Json<Report>, ApiError> {
     let now = api.env.now();
     let since = asked.since.as_deref().map_or_else(|| Ok(now.minus(Duration::from_hours(1))), time)?;
-    if asked.upstream.as_deref().is_some_and(|name| name.contains('\0')) {
-        return Err(ApiError::InvalidRequest("upstream: must not contain NUL".to_owned()));
+    if let Some(name) = &asked.upstream {
+        known(&api, name).await?;
     }
     Ok(Json(report(&api.pool, since, asked.upstream.as_deref(), now).await?))
 }

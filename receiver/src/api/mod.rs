@@ -9,6 +9,7 @@ pub mod authz;
 mod check;
 mod error;
 mod extract;
+mod facts;
 mod latency;
 mod point;
 mod router;

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use ssf_common::runtime::{Env, Wake};
 use tokio_util::sync::CancellationToken;
 
-use super::{check, latency, session_state, sessions, watch, windows};
+use super::{check, facts, latency, session_state, sessions, watch, windows};
 use crate::effects::{WatchLimits, Watching};
 use crate::proof::{Proof, Terms};
 use crate::session::Keyring;
@@ -68,6 +68,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/sessions/{sid}/revalidated", post(sessions::revalidated))
         .route("/v1/check", post(check::one))
         .route("/v1/check/batch", post(check::batch))
+        .route("/v1/facts", get(facts::of_session).post(facts::of_subject))
         .route("/v1/watch", get(watch::watch))
         .route("/v1/latency", get(latency::latency))
         .route("/v1/windows", get(windows::report))

@@ -17,7 +17,7 @@ use super::check::Reply;
 use super::extract::Asked;
 use super::point::asked_by;
 use super::{ApiError, ApiState};
-use crate::session::Sid;
+use crate::session::{Binding, Sid};
 use crate::validity::Question;
 
 /// The query.
@@ -27,6 +27,9 @@ pub(super) struct Wait {
     /// How long to wait for another state than the one of `If-None-Match`, such as `30s`; longer than
     /// `watch.longest_wait` is cut to that.
     wait: Option<String>,
+    /// `dpop` or `mtls` if a proof of it was verified on the request that this is asked for; `bearer` if absent.
+    #[serde(default)]
+    binding: Binding,
 }
 
 /// Its state; 200 with the state `unknown` if there is no such session. With `If-None-Match` 304 while it is still the
@@ -40,17 +43,19 @@ pub(super) async fn show(
 ) -> Result<Response, ApiError> {
     let wait = asked.wait.as_deref().map(span).transpose()?.unwrap_or_default().min(api.longest_wait);
     let known: Vec<&HeaderValue> = headers.get_all(header::IF_NONE_MATCH).iter().collect();
-    let question = Question::named(sid.clone());
+    let question = Question::Named(sid.clone(), asked.binding);
     // Before the look: what changes after it is heard of.
     let waiting = if wait.is_zero() || known.is_empty() { None } else { api.waits.join(&sid) };
     let validity = asked_by(&api, &headers, None)?;
+    let quiet = validity.clone().unwitnessed();
     let shown = Shown::of(Reply::new(Some(sid.clone()), &validity.check(&question).await?));
     let Some(mut waiting) = waiting.filter(|_| shown.is_known(&known)) else { return Ok(shown.answer(&known)) };
     let changed = async {
-        while let Some(answer) = waiting.next().await {
-            let now = Shown::of(Reply::new(Some(sid.clone()), &answer));
-            if !now.is_known(&known) {
-                return true;
+        while waiting.next().await.is_some() {
+            // as this one asks, which need not be as the others do
+            match quiet.check(&question).await {
+                Ok(answer) if !Shown::of(Reply::new(Some(sid.clone()), &answer)).is_known(&known) => return true,
+                _ => {}
             }
         }
         false

@@ -30,6 +30,8 @@ pub(super) async fn register(
     };
     api.validity.replica().session_changed(&sid);
     api.waits.ring();
+    // what was decided before this session was there told nobody of it: the answer must know it
+    api.validity.replica().catch_up().await?;
     Ok((status, Json(state_of(&api.validity, sid).await?)))
 }
 

@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use ssf_common::clock::Timestamp;
 
-use super::extract::{Asked, time};
+use super::extract::{Asked, NO_UPSTREAM, time};
 use super::{ApiError, ApiState};
 use crate::proof::{Cursor, Lines, WindowsReport};
 
@@ -27,7 +27,7 @@ pub(super) async fn report(
     Asked(asked): Asked<Since>,
 ) -> Result<Json<WindowsReport>, ApiError> {
     let now = api.env.now();
-    let (since, upstream) = read(asked, now)?;
+    let (since, upstream) = read(&api, asked).await?;
     Ok(Json(api.proof.report(since, upstream.as_deref(), now).await?))
 }
 
@@ -51,16 +51,23 @@ pub(super) async fn cutoffs(State(api): State<ApiState>, Asked(page): Asked<Page
     }
     let after = page.after.as_deref().map(str::parse::<Cursor>).transpose();
     let after = after.map_err(|error| ApiError::InvalidRequest(format!("after: {error}")))?;
-    let (since, upstream) = read(Since { since: page.since, upstream: page.upstream }, api.env.now())?;
+    let (since, upstream) = read(&api, Since { since: page.since, upstream: page.upstream }).await?;
     Ok(Json(api.proof.lines(since, upstream.as_deref(), after.as_ref(), limit).await?))
 }
 
-fn read(asked: Since, now: Timestamp) -> Result<(Timestamp, Option<String>), ApiError> {
+async fn read(api: &ApiState, asked: Since) -> Result<(Timestamp, Option<String>), ApiError> {
+    let now = api.env.now();
     let since = asked.since.as_deref().map_or_else(|| Ok(now.minus(A_DAY)), time)?;
-    if asked.upstream.as_deref().is_some_and(|name| name.contains('\0')) {
-        return Err(ApiError::InvalidRequest("upstream: must not contain NUL".to_owned()));
+    if let Some(name) = &asked.upstream {
+        known(api, name).await?;
     }
     Ok((since, asked.upstream))
+}
+
+/// An upstream that never was has missed no window: whoever mistypes a name shall not believe that all is well.
+pub(super) async fn known(api: &ApiState, upstream: &str) -> Result<(), ApiError> {
+    let is_known = !upstream.contains('\0') && api.proof.knows(upstream).await?;
+    if is_known { Ok(()) } else { Err(ApiError::NotFound(NO_UPSTREAM)) }
 }
 
 const A_DAY: Duration = Duration::from_hours(24);

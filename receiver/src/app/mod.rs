@@ -28,10 +28,11 @@ use crate::inbox::Inbox;
 use crate::proof::Terms;
 use crate::replica::{FollowChanges, FollowFeed, Plan, Replica, SignsOfLife};
 use crate::session::Keyring;
+use crate::upkeep::{Kept, Upkeep};
 use crate::upstream::Managed;
 use crate::upstream::link::SetUpError;
 use crate::upstream::managed::Sealing;
-use crate::validity::{DenialLog, Validity, Waits};
+use crate::validity::{DenialLog, Point, Validity, Waits};
 
 /// A receiver on one database. Nothing runs until [`spawn_workers`](Self::spawn_workers).
 #[derive(Debug)]
@@ -74,13 +75,14 @@ impl Receiver {
         let root = settings.subject_key(&*env.random)?;
         let keyring = Keyring::new(&root);
         let replica = Replica::open(pool.clone(), env.clone(), plan(&settings)).await?;
-        let inbox = Inbox::new(pool.clone(), env.clone(), keyring.clone(), replica.clone());
+        let inbox = Inbox::new(pool.clone(), env.clone(), keyring.clone(), replica.clone())
+            .knowing_for(settings.inbox.replay_horizon.duration());
         let managed = Managed::new(pool.clone(), env.clone(), Arc::clone(&settings), Sealing::new(&root));
         let roster = Roster::open(&settings, &env, &pool, &inbox, &managed).await?;
         let stop = CancellationToken::new();
         let effects = Effects::open(&settings, env.clone(), pool.clone(), stop.clone()).await?;
-        // Of its own: what is looked at for those who wait was told to nobody yet.
-        let asked = Validity::new(replica.clone(), env.clone()).within(settings.staleness());
+        // What is looked at for those who wait was told to nobody yet.
+        let asked = Validity::new(replica.clone(), env.clone()).within(settings.staleness()).unwitnessed();
         let waits = Waits::new(asked, settings.watch.max_waiting, effects.bells().waited.clone(), stop.clone());
         let (roster, validity) = (Arc::new(roster), Validity::new(replica, env.clone()).within(settings.staleness()));
         Ok(Self { settings, env, pool, keyring, inbox, managed, roster, validity, effects, waits, stop })
@@ -119,7 +121,11 @@ impl Receiver {
     /// All of `/v1`.
     fn api(&self) -> Router {
         let settings = &self.settings.authz;
-        let door = authz::Door::new(Gateway::new(settings), self.local(), Challenge::of_settings(settings));
+        let door = authz::Door::new(
+            Gateway::new(settings),
+            self.local().at(Point(settings.enforcement_point.as_str().into())),
+            Challenge::of_settings(settings),
+        );
         api::router(self.api_state()).merge(authz::router(door))
     }
 
@@ -162,6 +168,8 @@ impl Receiver {
         shutdown.spawn(crate::inbox::AppliedLog::NAME, applied);
         let denials = worker::run(Arc::new(self.denial_log()), Wake::new(), WRITE_DENIALS, shutdown.clone(), random());
         shutdown.spawn(DenialLog::NAME, denials);
+        let upkeep = worker::run(Arc::new(self.upkeep()), Wake::new(), CLEAN, shutdown.clone(), random());
+        shutdown.spawn(Upkeep::NAME, upkeep);
         self.spawn_followers(shutdown);
         let (waits, waited) = (Arc::new(self.waits.clone()), self.effects.bells().waited.clone());
         let waits = worker::run(waits, waited, ASK_FOR_WAITING, shutdown.clone(), random());
@@ -247,6 +255,11 @@ impl Receiver {
         DenialLog::new(self.pool.clone(), self.env.clone(), witness, keep)
     }
 
+    /// Removes what can no longer matter.
+    pub fn upkeep(&self) -> Upkeep {
+        Upkeep::new(self.pool.clone(), self.env.clone(), Kept::from(&*self.settings))
+    }
+
     /// Its database.
     pub const fn pool(&self) -> &PgPool {
         &self.pool
@@ -288,4 +301,6 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 const WRITE_APPLIED: Duration = Duration::from_millis(50);
 /// Who waits for a session's own end hears of it that late at most.
 const ASK_FOR_WAITING: Duration = Duration::from_millis(500);
+/// What is removed has been over for weeks; the partition of tomorrow has to be there today.
+const CLEAN: Duration = Duration::from_hours(1);
 const WRITE_DENIALS: Duration = Duration::from_secs(1);

@@ -121,11 +121,11 @@ impl Roster {
         store::release(&mut *self.pool.acquire().await?, self.process).await
     }
 
-    /// Brings the roster to what the database says; how many came, changed or went.
+    /// Brings the roster to what the settings and the database say; how many came, changed or went.
     async fn look(&self) -> Result<usize, sqlx::Error> {
+        let mut turned = self.managed.follow_settings().await?;
         let rows = store::all(&mut *self.pool.acquire().await?).await?;
         let present = self.links();
-        let mut turned = 0;
         for (name, link) in &present {
             if link.version.is_some() && !rows.iter().any(|row| row.name == *name) {
                 tracing::info!(upstream.name = name, "the upstream is removed: nobody works for it here any more");

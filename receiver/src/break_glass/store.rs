@@ -23,7 +23,7 @@ pub(super) async fn open(
     let done = sqlx::query!(
         "insert into break_glass (issuer_id, opened_at, until, opened_by, reason)
          select i.id, $2, $3, $4, $5 from issuer i
-         where i.url = $1 and exists (select from upstream u where u.issuer_id = i.id)",
+         where i.url = $1 and exists (select from upstream u where u.issuer_id = i.id and u.removed_at is null)",
         issuer.as_str(),
         now as Timestamp,
         new.until as Timestamp,

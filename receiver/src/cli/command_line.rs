@@ -9,11 +9,13 @@ use ssf_common::runtime::{Env, telemetry};
 use ssf_receiver::config::{DEFAULTS, Settings};
 
 use super::break_glass::BreakGlass;
+use super::forget::Forget;
 use super::interop::{EXIT_CODES, Interop, Poll, Stream, Subject, Tail, Verify, not_meant};
 use super::managed_stream::ManagedStream;
 use super::print::print;
 use super::upstream::Upstream;
-use super::{ask, database, effect, report, serve};
+use super::withheld::Withheld;
+use super::{ask, database, effect, facts, policy, report, serve};
 
 /// Receives Shared Signals and answers whether a session is still good.
 ///
@@ -52,6 +54,14 @@ enum Command {
     /// Let the sessions of an issuer go on although it is silent or events may have been lost
     #[command(subcommand)]
     BreakGlass(BreakGlass),
+    /// What each event becomes here, and which table says so
+    Policy(policy::Policy),
+    /// What issuers decided that they may not decide here: see it, apply or discard it
+    #[command(subcommand)]
+    Withheld(Withheld),
+    /// Remove what is kept of a subject
+    #[command(subcommand)]
+    Forget(Forget),
     /// Make one call about the stream that the service keeps for an upstream, as its database says
     #[command(subcommand)]
     ManagedStream(ManagedStream),
@@ -60,6 +70,8 @@ enum Command {
     Effect(effect::Effect),
     /// Ask the running service whether a session is still good
     Check(ask::Check),
+    /// Ask the running service what issuers told of a session's user and device
+    Facts(facts::Facts),
     /// Ask the running service how long events took from the decision to their effect here
     Latency(ask::Latency),
     /// Ask the running service how the windows were kept: from the decision until nobody was let in
@@ -96,6 +108,10 @@ impl CommandLine {
             Command::Migrate => database::migrate(&settings).await?,
             Command::Config => print(&effective(&settings)?)?,
             Command::BreakGlass(break_glass) => break_glass.run(settings, env).await?,
+            Command::Policy(policy) => policy.run(settings, env).await?,
+            Command::Withheld(withheld) => withheld.run(settings, env).await?,
+            Command::Forget(forget) => forget.run(settings, env).await?,
+            Command::Facts(facts) => facts.run(&settings).await?,
             Command::Upstream(upstream) => upstream.run(settings, env).await?,
             Command::ManagedStream(stream) => stream.run(settings, env).await?,
             Command::Effect(effect) => effect.run(settings, env).await?,

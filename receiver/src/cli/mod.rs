@@ -6,11 +6,15 @@ mod break_glass;
 mod command_line;
 mod database;
 mod effect;
+mod facts;
+mod forget;
 mod interop;
 mod managed_stream;
+mod policy;
 mod print;
 mod report;
 mod serve;
 mod upstream;
+mod withheld;
 
 pub(crate) use command_line::CommandLine;

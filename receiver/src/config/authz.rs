@@ -15,6 +15,7 @@ pub struct Authz {
     pub session_header: String,
     pub session_is_secret: bool,
     pub token_headers: String,
+    pub enforcement_point: String,
     pub realm: String,
     pub acr_values: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use ssf_common::event::VocabularyError;
+use ssf_common::event::{Vocabulary, VocabularyError};
 use ssf_common::jwks::ImportError;
 use ssf_common::runtime::config::{ConfigError, Layers, Secret, SecretError, Span};
 use ssf_common::runtime::telemetry::LogSettings;
@@ -15,10 +15,11 @@ use super::authz::Authz;
 use super::effects::{Callbacks, TargetSettings, Watch};
 use super::enforcement_point::{BoundExceeded, EnforcementPoint, EnforcementPoints};
 use super::origin::{check_origin, is_loopback_address};
+use super::policy::PolicyRows;
 use super::replica::ReplicaSettings;
 use super::staleness::{Staleness, StalenessSettings};
 use super::upstream::UpstreamSettings;
-use super::{Level, Windows};
+use super::{BindingClass, Level, Windows};
 
 /// The defaults, each with a sentence.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
@@ -43,7 +44,10 @@ pub struct Settings {
     pub windows: Windows,
     pub proof: Proof,
     pub staleness: StalenessSettings,
+    pub lineage: Lineage,
     pub replica: ReplicaSettings,
+    #[serde(default)]
+    pub policy: PolicyRows,
     pub log: LogSettings,
     /// Who asks here on behalf of users, by the names they give themselves.
     #[serde(default)]
@@ -90,7 +94,8 @@ sections! {
         #[serde(default, skip_serializing_if = "Option::is_none")] subject_key: Option<Secret>,
         #[serde(default, skip_serializing_if = "Option::is_none")] subject_key_file: Option<PathBuf>,
     }
-    InboxSettings { max_set_bytes: usize }
+    InboxSettings { max_set_bytes: usize, replay_horizon: Span }
+    Lineage { cap: Span }
     Requests { timeout: Span, refresh: Span, keys_cooldown: Span }
     Poll { max_events: u32, timeout: Span, interval: Span }
     Proof { keep: Span, receipts: bool }
@@ -139,7 +144,7 @@ impl Settings {
 
     /// How long this service goes on saying yes while it is out of touch with an issuer.
     pub fn staleness(&self) -> Staleness {
-        Staleness::new(&self.staleness, &self.windows, &self.points())
+        Staleness::new(&self.staleness, &self.windows, &self.points()).capped(self.lineage.cap.duration())
     }
 
     /// A file under the data directory.
@@ -168,6 +173,20 @@ impl Settings {
         Ok(())
     }
 
+    /// Sessions must not end by age before a window does, and cut-offs must not be collected before either.
+    fn check_lineage(&self) -> Result<(), SettingsError> {
+        let cap = self.lineage.cap.duration();
+        let windows = Level::ALL.into_iter().flat_map(|level| BindingClass::ALL.map(|class| (level, class)));
+        let longest = windows.map(|(level, class)| self.windows.window(level, class)).max().unwrap_or_default();
+        if cap < LEAST_KEPT || cap < longest || cap > LONGEST_CAP {
+            return wrong(
+                "lineage.cap",
+                "must be 1d to 3650d and no shorter than any window: sessions end by then, and cut-offs are kept until then",
+            );
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), SettingsError> {
         let listens_beyond = !is_loopback_address(&self.server.listen);
         if listens_beyond && self.api.token.is_none() && self.api.token_file.is_none() {
@@ -183,6 +202,10 @@ impl Settings {
         if self.inbox.max_set_bytes == 0 || self.inbox.max_set_bytes > self.server.max_body_bytes {
             return wrong("inbox.max_set_bytes", "must be at least 1 and at most server.max_body_bytes");
         }
+        if !(LEAST_HORIZON..=LONGEST_CAP).contains(&self.inbox.replay_horizon.duration()) {
+            return wrong("inbox.replay_horizon", "must be 1d to 3650d: a SET that comes again within it is known");
+        }
+        self.check_lineage()?;
         if !is_identifier(&self.database.schema) {
             return wrong("database.schema", "must be a plain SQL name: lower-case letters, digits and _");
         }
@@ -200,6 +223,12 @@ impl Settings {
         }
         self.server.socket_mode()?;
         self.authz.check()?;
+        if self.points().named(&self.authz.enforcement_point).is_none() {
+            return wrong(
+                "authz.enforcement_point",
+                "must be api or the name of a section [enforcement_points.<name>]",
+            );
+        }
         self.check_effects()?;
         self.windows.check().map_err(|fault| SettingsError::Value { key: fault.key, remedy: fault.remedy })?;
         let levels: BTreeSet<Level> = self.upstreams.values().map(|upstream| upstream.level).collect();
@@ -214,6 +243,7 @@ impl Settings {
             return wrong("proof.keep", "must be at least 1d: reports look back over it");
         }
         self.replica.check()?;
+        self.policy.read("policy", &Vocabulary::default())?;
         self.upstreams.iter().try_for_each(|(name, upstream)| upstream.check(name))?;
         self.api_token()?;
         self.admin_token()?;
@@ -280,6 +310,8 @@ pub enum SettingsError {
     },
 }
 
+const LEAST_HORIZON: Duration = Duration::from_hours(24);
+const LONGEST_CAP: Duration = Duration::from_hours(3_650 * 24);
 const LEAST_KEPT: Duration = Duration::from_hours(24);
 
 pub(super) fn wrong<T>(key: impl Into<String>, remedy: &'static str) -> Result<T, SettingsError> {

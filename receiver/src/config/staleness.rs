@@ -61,6 +61,8 @@ pub struct Staleness {
     limits: [[Limits; 2]; 2],
     /// Over how long it is spread that sessions are revalidated after a gap.
     pub spread: Duration,
+    /// What began so long ago is over.
+    pub lineage_cap: Duration,
 }
 
 impl Staleness {
@@ -75,7 +77,13 @@ impl Staleness {
                 Limits { soft: of.soft.map_or(hard / 2, Span::duration), hard }
             })
         });
-        Self { limits, spread: settings.spread.duration() }
+        Self { limits, spread: settings.spread.duration(), lineage_cap: LINEAGE_CAP }
+    }
+
+    /// The same with another lineage cap.
+    #[must_use]
+    pub const fn capped(self, lineage_cap: Duration) -> Self {
+        Self { lineage_cap, ..self }
     }
 
     /// What an age means for this class.
@@ -156,3 +164,6 @@ impl StalenessSettings {
         }
     }
 }
+
+/// As `lineage.cap` in `config.default.toml`.
+const LINEAGE_CAP: Duration = Duration::from_hours(90 * 24);

@@ -34,7 +34,7 @@ fn an_upstream_needs_an_issuer_a_delivery_and_a_credential() {
     let settings = with_idp(&[]).unwrap();
     let idp = &settings.upstreams["idp"];
     assert!(idp.is_push() && !idp.is_development());
-    assert_eq!(idp.event_uris().len(), 16);
+    assert_eq!(idp.event_uris().len(), 23);
     assert!(matches!(idp.credential("idp"), Ok(Credential::Static(_))));
 }
 
@@ -261,8 +261,8 @@ fn a_target_is_on_loopback_public_or_opened_and_has_a_secret_that_signs() {
         ("effects.app.url", "http://app.example/", "effects.app.url must be https"),
         ("effects.app.url", "https://10.0.0.7/", "callbacks.allow"),
         ("effects.app.url", "https://user@app.example/", "effects.app.url must be https"),
-        ("effects.app.secret", "short", "effects.app.secret must be whsec_"),
-        ("effects.app.old_secret", "whsec_c2hvcnQ=", "effects.app.old_secret must be whsec_"),
+        ("effects.app.secret", "short", "effects.app.secret must be 24 to 64 bytes"),
+        ("effects.app.old_secret", "whsec_c2hvcnQ=", "effects.app.old_secret must be 24 to 64 bytes"),
         ("effects.app.changes", "[\"gone\"]", "effects.app.changes"),
         ("effects.App.url", "https://app.example", "effects.App"),
         ("callbacks.lease", "5s", "callbacks.lease"),

@@ -11,8 +11,10 @@ use ssf_common::runtime::config::{Secret, Span};
 use url::Url;
 
 use super::Level;
+use super::authority::AuthoritySettings;
 use super::credential::{AssertionAudience, ClientAuth};
 use super::origin::{check_origin, check_url, is_on_loopback};
+use super::policy::{EffectPolicy, PolicyRows, Rules, TenantSettings};
 use super::probe::ProbeSettings;
 use super::profile::{self, Profile};
 use super::settings::{SettingsError, wrong};
@@ -72,6 +74,12 @@ pub struct UpstreamSettings {
     pub legacy_shapes: Option<bool>,
     #[serde(default)]
     pub level: Level,
+    #[serde(default, skip_serializing_if = "PolicyRows::is_empty")]
+    pub policy: PolicyRows,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tenants: BTreeMap<String, TenantSettings>,
+    #[serde(default, skip_serializing_if = "AuthoritySettings::is_default")]
+    pub authority: AuthoritySettings,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeSettings>,
 }
@@ -119,6 +127,9 @@ impl UpstreamSettings {
             profile: None,
             legacy_shapes: None,
             level: Level::default(),
+            policy: PolicyRows::default(),
+            tenants: BTreeMap::new(),
+            authority: AuthoritySettings::default(),
             probe: None,
         }
     }
@@ -162,11 +173,20 @@ impl UpstreamSettings {
         }
     }
 
-    /// The URIs of the event types to ask for; without any in the settings, all that have an effect here.
+    /// What is done with its decisions, with what `[policy]` says of all transmitters.
+    pub fn rules(&self, global: &PolicyRows) -> Rules {
+        let policy = EffectPolicy::new(global, &self.policy, &self.tenants, &self.vocabulary());
+        Rules { policy, authority: self.authority.clone() }
+    }
+
+    /// The URIs of the event types to ask for; without any in the settings, all that have an effect or
+    /// tell a fact.
     pub fn event_uris(&self) -> Vec<String> {
         let vocabulary = self.vocabulary();
         if self.events_requested.is_empty() {
-            return WITH_EFFECT.iter().map(|event_type| event_type.uri(&vocabulary).to_owned()).collect();
+            // control events need not be asked for
+            let decisions = EventType::known().iter().filter(|event_type| !event_type.is_about_the_stream());
+            return decisions.map(|event_type| event_type.uri(&vocabulary).to_owned()).collect();
         }
         let named = self.events_requested.iter().filter_map(|name| EventType::from_name(name, &vocabulary));
         named.map(|event_type| event_type.uri(&vocabulary).to_owned()).collect()
@@ -217,6 +237,11 @@ impl UpstreamSettings {
                 "holds a name that is not an event type; write short names such as session-revoked, or URIs",
             );
         }
+        self.policy.read(&key("policy"), &vocabulary)?;
+        self.authority.check(&key("authority"))?;
+        for (id, tenant) in &self.tenants {
+            tenant.policy.read(&format!("{}.{id:?}.policy", key("tenants")), &vocabulary)?;
+        }
         self.credential(name)?;
         self.probe.as_ref().map_or(Ok(()), |probe| probe.check(name, self))
     }
@@ -253,25 +278,5 @@ pub(super) fn is_path_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(is_plain)
         && name.bytes().all(|b| is_plain(b) || b == b'-' || b == b'_')
 }
-
-/// What becomes a cut-off here, a block, or a line of the inventory. Control events need not be asked for.
-const WITH_EFFECT: [EventType; 16] = [
-    EventType::SessionRevoked,
-    EventType::SessionsRevoked,
-    EventType::Revalidate,
-    EventType::CredentialChange,
-    EventType::CredentialCompromise,
-    EventType::AssuranceLevelChange,
-    EventType::TokenClaimsChange,
-    EventType::DeviceComplianceChange,
-    EventType::RiskLevelChange,
-    EventType::AccountCredentialChangeRequired,
-    EventType::AccountDisabled,
-    EventType::AccountEnabled,
-    EventType::AccountPurged,
-    EventType::IdentifierRecycled,
-    EventType::SessionEstablished,
-    EventType::SessionPresented,
-];
 
 const RESERVED_CLAIMS: [&str; 11] = ["", "iss", "aud", "jti", "iat", "exp", "sub", "sub_id", "events", "txn", "toe"];

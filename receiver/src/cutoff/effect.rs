@@ -1,10 +1,10 @@
-//! What each inbound event becomes: a pure function of the event, and the table of its test.
+//! What each inbound event becomes: a pure function of the event, its subject and the policy, and the table of its test.
 
-use ssf_common::event::{
-    ChangeDirection, ChangeType, ComplianceStatus, Detail, Event, EventType, RiskLevel, StreamStatus,
-};
+use ssf_common::event::{ChangeDirection, Detail, Event, EventType, StreamStatus};
+use ssf_common::subject::{Simple, Subject};
 
 use super::registers::Cut;
+use crate::config::{Becomes, EffectPolicy};
 
 /// What an event becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Effect {
     Fact,
     /// A type we do not know: recorded, acknowledged, without effect.
     Unknown,
+    /// The policy wants nothing of it.
+    Ignored,
 }
 
 impl Effect {
@@ -41,6 +43,7 @@ impl Effect {
             Self::StreamStatus { .. } => "stream_status",
             Self::Fact => "fact",
             Self::Unknown => "none",
+            Self::Ignored => "ignored",
         }
     }
 
@@ -53,59 +56,53 @@ impl Effect {
     }
 }
 
-/// What this event becomes under the default policy.
+/// What this event becomes for this subject under this policy.
 ///
-/// Some of the table is fixed: a revocation revokes, a disabled account is shut out. The rest is judgement, and the
-/// default is the soft answer, to revalidate; [`by_default`] holds that part, where a policy will have its say.
-pub fn effect_of(event: &Event) -> Effect {
-    match &event.event_type {
-        EventType::SessionRevoked
-        | EventType::SessionsRevoked
-        | EventType::CredentialCompromise
-        | EventType::IdentifierRecycled => Effect::Cut(Cut::Revoke),
-        EventType::Revalidate => Effect::Cut(Cut::Revalidate),
-        EventType::AccountDisabled | EventType::AccountPurged => Effect::Cut(Cut::Block),
-        EventType::AccountEnabled => Effect::Cut(Cut::Unblock),
-        EventType::TokenClaimsChange
-        | EventType::CredentialChange
-        | EventType::AssuranceLevelChange
-        | EventType::AccountCredentialChangeRequired
-        | EventType::RiskLevelChange
-        | EventType::DeviceComplianceChange => by_default(&event.detail),
-        EventType::SessionEstablished
-        | EventType::SessionPresented
-        | EventType::IdentifierChanged
-        | EventType::OptIn
-        | EventType::OptOutInitiated
-        | EventType::OptOutCancelled
-        | EventType::OptOutEffective
-        | EventType::RecoveryActivated
-        | EventType::RecoveryInformationChanged => Effect::Fact,
-        EventType::Verification => match &event.detail {
-            Detail::Verification { state } => Effect::Verified { state: state.clone() },
-            _ => Effect::Verified { state: None },
+/// What concerns the stream itself is fixed; everything else has a row in the policy, or is of a type nobody knows.
+pub fn effect_of(event: &Event, subject: &Subject, policy: &EffectPolicy) -> Effect {
+    match (&event.event_type, &event.detail) {
+        (EventType::Verification, Detail::Verification { state }) => Effect::Verified { state: state.clone() },
+        (EventType::Verification, _) => Effect::Verified { state: None },
+        (EventType::StreamUpdated, Detail::StreamUpdated { status, reason }) => {
+            Effect::StreamStatus { status: *status, reason: reason.clone() }
+        }
+        (EventType::StreamUpdated, _) => Effect::Fact,
+        (event_type, detail) => match policy.becomes(event_type.name(), condition(event_type, detail), tenant(subject))
+        {
+            Some((Becomes::Revoke, _)) => Effect::Cut(Cut::Revoke),
+            Some((Becomes::Revalidate, _)) => Effect::Cut(Cut::Revalidate),
+            Some((Becomes::Block, _)) => Effect::Cut(Cut::Block),
+            Some((Becomes::Unblock, _)) => Effect::Cut(Cut::Unblock),
+            Some((Becomes::Fact, _)) => Effect::Fact,
+            Some((Becomes::Ignore, _)) => Effect::Ignored,
+            None => Effect::Unknown,
         },
-        EventType::StreamUpdated => match &event.detail {
-            Detail::StreamUpdated { status, reason } => {
-                Effect::StreamStatus { status: *status, reason: reason.clone() }
-            }
-            _ => Effect::Fact,
-        },
-        EventType::Other(_) => Effect::Unknown,
     }
 }
 
-/// The changes that may make a session less trustworthy than it was: the session is asked to prove itself again, unless
-/// the change says that nothing got worse. An assurance change that does not say its direction may be a decrease.
-fn by_default(detail: &Detail) -> Effect {
-    let harmless = matches!(
-        detail,
-        Detail::CredentialChange { change_type: ChangeType::Create, .. }
-            | Detail::AssuranceLevelChange { change_direction: Some(ChangeDirection::Increase), .. }
-            | Detail::RiskLevelChange { current_level: RiskLevel::Low | RiskLevel::Medium, .. }
-            | Detail::DeviceComplianceChange { current_status: ComplianceStatus::Compliant, .. }
-    );
-    if harmless { Effect::Fact } else { Effect::Cut(Cut::Revalidate) }
+/// Under which of the conditions that its type has in a policy the event stands.
+fn condition(event_type: &EventType, detail: &Detail) -> Option<&'static str> {
+    match detail {
+        Detail::CredentialChange { change_type, .. } => Some(change_type.as_str()),
+        Detail::AssuranceLevelChange { change_direction, .. } => {
+            Some(change_direction.map_or("unstated", ChangeDirection::as_str))
+        }
+        Detail::RiskLevelChange { current_level, .. } => Some(current_level.as_str()),
+        Detail::DeviceComplianceChange { current_status, .. } => Some(current_status.as_str()),
+        // an event of such a type cannot be read without its members
+        _ if *event_type == EventType::AssuranceLevelChange => Some("unstated"),
+        _ => None,
+    }
+}
+
+/// The tenant a subject names, as a session names it by text: an opaque id, or a URI.
+pub(crate) fn tenant(subject: &Subject) -> Option<&str> {
+    let Subject::Complex(complex) = subject else { return None };
+    match complex.members().get("tenant")? {
+        Simple::Opaque { id } => Some(id),
+        Simple::Uri { uri } | Simple::Did { url: uri } => Some(uri),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -117,7 +114,8 @@ mod tests {
 
     fn of(name: &str, payload: &Value) -> &'static str {
         let event_type = EventType::from_name(name, &Vocabulary::default()).unwrap();
-        effect_of(&Event::parse(event_type, payload).unwrap()).as_str()
+        let subject = Subject::parse(&json!({"format": "opaque", "id": "u"})).unwrap();
+        effect_of(&Event::parse(event_type, payload).unwrap(), &subject, &EffectPolicy::default()).as_str()
     }
 
     #[test]
@@ -177,5 +175,26 @@ mod tests {
     fn compliance(now: &str) -> Value {
         let before = if now == "compliant" { "not-compliant" } else { "compliant" };
         json!({"previous_status": before, "current_status": now})
+    }
+
+    #[test]
+    fn the_policy_of_the_tenant_a_subject_names_counts_before_all_others() {
+        let settings = json!({
+            "issuer": "https://idp.example", "delivery": "push", "token": "t",
+            "policy": {"risk-level-change.HIGH": "block"},
+            "tenants": {"acme": {"policy": {"risk-level-change": "fact"}}},
+        });
+        let settings: crate::config::UpstreamSettings = serde_json::from_value(settings).unwrap();
+        let policy = settings.rules(&crate::config::PolicyRows::default()).policy;
+        let payload = json!({"principal": "USER", "current_level": "HIGH"});
+        let event = Event::parse(EventType::RiskLevelChange, &payload).unwrap();
+        let user = json!({"format": "opaque", "id": "u"});
+        for (tenant, effect) in [(json!("acme"), "fact"), (json!("other"), "block"), (Value::Null, "block")] {
+            let subject = match tenant.as_str() {
+                Some(id) => json!({"format": "complex", "user": user, "tenant": {"format": "opaque", "id": id}}),
+                None => user.clone(),
+            };
+            assert_eq!(effect_of(&event, &Subject::parse(&subject).unwrap(), &policy).as_str(), effect, "{tenant}");
+        }
     }
 }

@@ -59,6 +59,17 @@ impl Registers {
         }
     }
 
+    /// Can it touch nobody any more whose origin is later than `before`? Then it may be forgotten, if everything that began
+    /// earlier is over anyway. What was ever blocked or let in again is kept: a block holds for ever, and an old one that
+    /// arrives late must meet the unblock that came after it.
+    pub fn is_spent(&self, before: Timestamp) -> bool {
+        let is_old = |register: Option<Timestamp>| register.is_none_or(|at| at <= before);
+        self.blocked_at.is_none()
+            && self.unblocked_at.is_none()
+            && is_old(self.revoked_before)
+            && is_old(self.revalidate_before)
+    }
+
     /// Is the subject shut out? It is from the last block on, unless it was let in strictly later.
     pub fn is_blocked(&self) -> bool {
         self.blocked_at.is_some() && self.blocked_at >= self.unblocked_at

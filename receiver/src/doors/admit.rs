@@ -7,7 +7,9 @@ use ssf_common::id::KeyId;
 use ssf_common::runtime::telemetry::chain;
 use ssf_common::set::{ErrorCode, Refusal, VerifiedSet};
 
+use crate::cutoff::Withheld;
 use crate::inbox::{Context, Inbox, InboxError, Receipt, Refused};
+use crate::upstream::state::{Entry, What};
 use crate::upstream::{LinkError, Upstream, keys};
 
 /// The way in for the SETs of one upstream.
@@ -59,11 +61,15 @@ impl Admission {
         };
         let is_verification = set.event.event_type == EventType::Verification;
         let is_about_the_stream = is_verification || set.event.event_type == EventType::StreamUpdated;
-        let receipt = self.inbox.receive(set, context).await.map_err(|error| match error {
-            InboxError::Refused(refusal) => NotAdmitted::Refused(refusal),
-            InboxError::Unstorable => NotAdmitted::Unstorable,
-            InboxError::Unavailable(_) | InboxError::UnknownUpstream => NotAdmitted::Unstored(error),
-        })?;
+        let receipt =
+            self.inbox.receive_under(&self.upstream.rules, set, context).await.map_err(|error| match error {
+                InboxError::Refused(refusal) => NotAdmitted::Refused(refusal),
+                InboxError::Unstorable => NotAdmitted::Unstorable,
+                InboxError::Unavailable(_) | InboxError::UnknownUpstream => NotAdmitted::Unstored(error),
+            })?;
+        if let Receipt::Withheld { why } = receipt {
+            self.tell_withheld(why, context).await;
+        }
         if is_about_the_stream && matches!(receipt, Receipt::Applied { .. }) {
             // The keeper tells what has turned.
             self.upstream.news.wake();
@@ -91,6 +97,21 @@ impl Admission {
             "a SET is refused: {refusal}"
         );
         NotAdmitted::Refused(refusal)
+    }
+
+    /// In the log and in the upstream's history; that it could not be told does not change what it is.
+    async fn tell_withheld(&self, why: Withheld, context: Context) {
+        tracing::warn!(
+            upstream.name = self.upstream.name,
+            reason = why.as_str(),
+            "a decision is WITHHELD and has no effect: {}; see `ssf-receiver withheld list`",
+            why.sentence()
+        );
+        if let Err(error) =
+            self.upstream.tell(Entry::because(What::Withheld, why.sentence(), context.received_at)).await
+        {
+            tracing::warn!(error = %chain(&error), "a line of an upstream's history could not be written");
+        }
     }
 
     async fn verified(&self, raw: &[u8], context: Context) -> Result<Result<VerifiedSet, Refusal>, NotAdmitted> {

@@ -2,7 +2,8 @@
 //! callbacks and by a stream of events, both read from one durable, ordered table.
 //!
 //! The statement that moves a cut-off leaves a row of `effect_source`. [`Spread`] goes through the sessions behind it and
-//! makes an [`Effect`] of each whose state changed ([`news`] decides, pure). [`Callbacks`] tells one target, [`Watching`]
+//! makes an [`Effect`] of each whose state changed ([`news`] decides, pure); [`Gaps`] does the same for a time in which decisions
+//! may have been lost. [`Callbacks`] tells one target, [`Watching`]
 //! whoever watches; [`Upkeep`] gives up and forgets; [`desk`] is what an operator sees and does. [`Effects`] is all of it.
 //!
 //! The stage stands right of `validity`, whose evaluator says whether a state changed.
@@ -10,6 +11,7 @@
 mod answer;
 pub mod desk;
 mod effect;
+mod gaps;
 mod news;
 mod sender;
 mod spread;
@@ -20,6 +22,7 @@ mod upkeep;
 mod watching;
 
 pub use effect::{Change, Effect, EffectId, LeaseId};
+pub use gaps::Gaps;
 pub use spread::Spread;
 pub use stage::{Bells, Effects, EffectsError};
 pub use target::{Callbacks, Target};

@@ -1,15 +1,18 @@
 //! [`Spread`]: from a cut-off that moved to one effect per session whose state it changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use sqlx::{Connection as _, PgPool};
 use ssf_common::clock::Timestamp;
 use ssf_common::runtime::{Env, Wake, Worker};
 
-use super::news::news;
+use super::news::{Cause, news};
+use super::store::gaps;
 use super::store::spread::{self as store, Living, Reached, Source};
 use super::{Effect, EffectId};
-use crate::cutoff::Registers;
+use crate::config::Staleness;
+use crate::cutoff::{Cut, Registers};
 use crate::session::{Assertions, Sid, SubjectKey};
 use crate::upstream::IssuerId;
 
@@ -22,13 +25,21 @@ use crate::upstream::IssuerId;
 pub struct Spread {
     pool: PgPool,
     env: Env,
+    turns: Duration,
     told: Wake,
+    cap: Duration,
 }
 
 impl Spread {
-    /// `told` is rung when there are new effects.
-    pub const fn new(pool: PgPool, env: Env, told: Wake) -> Self {
-        Self { pool, env, told }
+    /// `told` is rung when there are new effects; after a gap every session's turn to be proved again comes within `turns`.
+    pub fn new(pool: PgPool, env: Env, turns: Duration, told: Wake) -> Self {
+        Self { pool, env, turns, told, cap: Staleness::default().lineage_cap }
+    }
+
+    /// The same where what began so long ago is over.
+    #[must_use]
+    pub fn capped(self, cap: Duration) -> Self {
+        Self { cap, ..self }
     }
 }
 
@@ -49,7 +60,11 @@ impl Worker for Spread {
         let wanted: BTreeSet<_> = keys(&sources, &reached).collect();
         let registers = store::registers(&mut tx, wanted).await?;
         let now = self.env.now();
-        let (mut effects, told) = changed(&sources, &reached, &registers, now);
+        // only who is let in again can meet one here
+        let unblocked = sources.iter().filter(|source| source.cut == Cut::Unblock);
+        let unblocked: Vec<IssuerId> = unblocked.map(|source| source.issuer_id).collect();
+        let gap_ends = gaps::ends(&mut tx, &unblocked, self.turns, now).await?;
+        let (mut effects, told) = changed(&sources, &reached, &registers, &gap_ends, now, self.cap);
         for (place, effect) in (position + 1..).zip(&mut effects) {
             (effect.position, effect.id) = (place, EffectId::new(now, &*self.env.random));
         }
@@ -78,14 +93,18 @@ fn changed(
     sources: &[Source],
     reached: &[Reached],
     registers: &BTreeMap<(IssuerId, SubjectKey), Registers>,
+    gap_ends: &BTreeMap<IssuerId, Timestamp>,
     now: Timestamp,
+    cap: Duration,
 ) -> (Vec<Effect>, Vec<Assertions>) {
     let mut seen = BTreeSet::<&Sid>::new();
     let mut changed = (Vec::new(), Vec::new());
     for Reached { place, sid, living } in reached {
         let (Some(source), Some(Living { keys, asserted, told })) = (sources.get(*place), living) else { continue };
         let standing = keys.iter().filter_map(|key| registers.get(&(source.issuer_id, *key))).collect();
-        let Some(news) = news(source.cut, told.as_ref(), asserted, &standing, now) else { continue };
+        let gap_until = gap_ends.get(&source.issuer_id).copied();
+        let cause = Cause::Cut(source.cut);
+        let Some(news) = news(cause, told.as_ref(), asserted, &standing, gap_until, now, cap) else { continue };
         if !seen.insert(sid) {
             continue;
         }

@@ -9,7 +9,7 @@ use ssf_common::runtime::{Env, Shutdown, Wake, Worker, worker};
 use tokio_util::sync::CancellationToken;
 
 use super::store::callbacks as store;
-use super::{Callbacks, Spread, Target, Upkeep, WatchLimits, Watching};
+use super::{Callbacks, Gaps, Spread, Target, Upkeep, WatchLimits, Watching};
 use crate::config::{Settings, SettingsError};
 
 /// Everything that tells the application what happens to its sessions.
@@ -18,6 +18,7 @@ pub struct Effects {
     env: Env,
     bells: Bells,
     spread: Arc<Spread>,
+    gaps: Arc<Gaps>,
     targets: Vec<Arc<Callbacks>>,
     upkeep: Arc<Upkeep>,
     watching: Watching,
@@ -85,6 +86,7 @@ impl Effects {
             };
             targets.push(Arc::new(Callbacks::new(pool.clone(), env.clone(), target, &outgoing)?));
         }
+        let (turns, cap) = (settings.staleness().spread, settings.lineage.cap.duration());
         let (give_up_after, keep) = (callbacks.give_up_after.duration(), callbacks.keep.duration());
         let limits = WatchLimits {
             watchers: settings.watch.max_watchers,
@@ -92,7 +94,8 @@ impl Effects {
             patience: settings.watch.patience.duration(),
         };
         Ok(Self {
-            spread: Arc::new(Spread::new(pool.clone(), env.clone(), bells.told.clone())),
+            spread: Arc::new(Spread::new(pool.clone(), env.clone(), turns, bells.told.clone()).capped(cap)),
+            gaps: Arc::new(Gaps::new(pool.clone(), env.clone(), turns, bells.told.clone()).capped(cap)),
             upkeep: Arc::new(Upkeep::new(pool.clone(), env.clone(), give_up_after, keep)),
             watching: Watching::new(pool.clone(), env.clone(), bells.told.clone(), limits, stop),
             env,
@@ -105,6 +108,7 @@ impl Effects {
     pub fn spawn_workers(&self, shutdown: &Shutdown) {
         let Bells { moved, told, .. } = &self.bells;
         self.spawn(&self.spread, moved.clone(), SAFETY_NET, shutdown);
+        self.spawn(&self.gaps, Wake::new(), SAFETY_NET, shutdown);
         self.spawn(&self.upkeep, Wake::new(), UPKEEP, shutdown);
         for target in &self.targets {
             let (told, wake, soft) = (told.clone(), target.wake(), shutdown.soft().clone());
@@ -133,6 +137,11 @@ impl Effects {
     /// Who makes effects of cut-offs.
     pub const fn spread(&self) -> &Arc<Spread> {
         &self.spread
+    }
+
+    /// Who tells of sessions that must be proved again after a gap.
+    pub const fn gaps(&self) -> &Arc<Gaps> {
+        &self.gaps
     }
 
     /// Who calls back, one per target, in the order of their names.

@@ -152,7 +152,8 @@ impl Shared {
                 store::refused(&mut db, &self.name, position, lease, trouble, (now, again_at)).await
             }
             Outcome::Trouble { trouble, retry_after } => {
-                let failures = store::failed(&mut db, &self.name, began_at, trouble, now).await?;
+                let failed = store::failed(&mut db, &self.name, (position, lease), began_at, trouble, now).await?;
+                let Some(failures) = failed else { return Ok(false) };
                 if failures == 1 {
                     tracing::warn!(
                         target.name = self.name,

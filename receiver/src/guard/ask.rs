@@ -13,7 +13,7 @@ use super::presented::{Presented, Who};
 use super::refusal::Refusal;
 use crate::config::BindingClass;
 use crate::session::{DescriptionError, Keyring, Sid};
-use crate::validity::{Answer, Question, Reason, State, Validity};
+use crate::validity::{Answer, Point, Question, Reason, State, Validity};
 
 /// Answers questions about validity.
 pub trait Ask: Send + Sync + 'static {
@@ -36,6 +36,10 @@ pub struct Checked {
     pub as_of: Timestamp,
     /// The class it was judged in.
     pub class: BindingClass,
+    /// Whether what is known of the issuer is older than it should be.
+    pub stale: bool,
+    /// An operator lets the sessions of this issuer go on, whatever its silence and its gaps are.
+    pub break_glass: bool,
 }
 
 /// There is no answer, and nobody may be let through for want of one.
@@ -91,6 +95,12 @@ impl Local {
     pub const fn new(validity: Validity, keyring: Keyring, env: Env) -> Self {
         Self { validity, keyring, env }
     }
+
+    /// The same for another enforcement point, one that the settings declare.
+    #[must_use]
+    pub fn at(self, point: Point) -> Self {
+        Self { validity: self.validity.at(point), ..self }
+    }
 }
 
 impl Ask for Local {
@@ -120,6 +130,8 @@ impl Checked {
             reason: answer.verdict.reason.map(word),
             as_of: answer.as_of,
             class: answer.class,
+            stale: answer.is_stale,
+            break_glass: answer.touch.is_some_and(|touch| touch.is_overridden),
         }
     }
 }

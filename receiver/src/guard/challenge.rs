@@ -128,8 +128,15 @@ mod tests {
 
     #[test]
     fn each_refusal_has_its_status_and_its_challenge() {
-        let checked =
-            |state| Checked { sid: None, state, reason: None, as_of: Timestamp::EPOCH, class: BindingClass::Bearer };
+        let checked = |state| Checked {
+            sid: None,
+            state,
+            reason: None,
+            as_of: Timestamp::EPOCH,
+            class: BindingClass::Bearer,
+            stale: false,
+            break_glass: false,
+        };
         let algs = "algs=\"RS256 PS256 ES256 EdDSA\"";
         let over = "Bearer error=\"invalid_token\",error_description=\"the session is over or unknown\"";
         let again = "Bearer error=\"insufficient_user_authentication\",error_description=\"a newer assertion of the issuer is required\"";
@@ -174,6 +181,8 @@ mod tests {
             reason: None,
             as_of: Timestamp::EPOCH,
             class: BindingClass::Bearer,
+            stale: false,
+            break_glass: false,
         };
         let said = challenge.value(&Refusal::Revalidate(checked)).unwrap();
         assert_eq!(

@@ -147,6 +147,7 @@ mod tests {
             session_header: session_header.to_owned(),
             session_is_secret,
             token_headers: token_headers.to_owned(),
+            enforcement_point: "api".to_owned(),
             realm: String::new(),
             acr_values: Vec::new(),
             max_age: None,

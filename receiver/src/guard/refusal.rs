@@ -91,8 +91,15 @@ mod tests {
 
     #[test]
     fn only_an_active_session_whose_key_was_shown_gets_through() {
-        let checked =
-            |state| Checked { sid: None, state, reason: None, as_of: Timestamp::EPOCH, class: BindingClass::Bearer };
+        let checked = |state| Checked {
+            sid: None,
+            state,
+            reason: None,
+            as_of: Timestamp::EPOCH,
+            class: BindingClass::Bearer,
+            stale: false,
+            break_glass: false,
+        };
         let bearer = Presented::session("s".into());
         let token = Confirmation { jkt: Some("K".to_owned()), x5t_s256: None };
         let unproved = bearer.clone().confirmed(&token, &Shown::default());

@@ -24,6 +24,7 @@ pub struct Remote {
     client: Client,
     check: Url,
     token: Option<SecretString>,
+    point: Option<String>,
 }
 
 /// The client cannot be made.
@@ -41,12 +42,18 @@ impl Remote {
     /// The service at its unix socket (`server.socket`), answering within `timeout`.
     pub fn unix(socket: &Path, timeout: Duration) -> Result<Self, RemoteError> {
         let client = Self::client(timeout).unix_socket(socket.to_owned()).build()?;
-        Ok(Self { client, check: address("http://localhost")?, token: None })
+        Ok(Self { client, check: address("http://localhost")?, token: None, point: None })
     }
 
     /// The service at this address, with the token of its API if it has one (`api.token`), answering within `timeout`.
     pub fn http(address_of: &str, token: Option<SecretString>, timeout: Duration) -> Result<Self, RemoteError> {
-        Ok(Self { client: Self::client(timeout).build()?, check: address(address_of)?, token })
+        Ok(Self { client: Self::client(timeout).build()?, check: address(address_of)?, token, point: None })
+    }
+
+    /// The same for the enforcement point of this name, one that the service's settings declare; `api` otherwise.
+    #[must_use]
+    pub fn at(self, point: &str) -> Self {
+        Self { point: Some(point.to_owned()), ..self }
     }
 
     fn client(timeout: Duration) -> reqwest::ClientBuilder {
@@ -64,6 +71,10 @@ impl Ask for Remote {
             Who::Described(description) => (None, json!(description)),
         };
         let request = self.client.post(self.check.clone()).json(&question);
+        let request = match &self.point {
+            Some(point) => request.header("enforcement-point", point),
+            None => request,
+        };
         let request = match &self.token {
             Some(token) => request.bearer_auth(token.expose_secret()),
             None => request,
@@ -81,7 +92,15 @@ impl Ask for Remote {
         if told.sid != sid {
             return Err(AskError::Unanswered("the receiver's service answered another question".into()));
         }
-        Ok(Checked { sid, state: told.state, reason: told.reason, as_of: told.as_of, class: told.class })
+        Ok(Checked {
+            sid,
+            state: told.state,
+            reason: told.reason,
+            as_of: told.as_of,
+            class: told.class,
+            stale: told.stale,
+            break_glass: told.break_glass,
+        })
     }
 }
 
@@ -93,6 +112,9 @@ struct Told {
     reason: Option<String>,
     as_of: Timestamp,
     class: BindingClass,
+    stale: bool,
+    #[serde(default)]
+    break_glass: bool,
 }
 
 /// Without the URL, which says nothing, and never with what was asked.
@@ -125,7 +147,7 @@ mod tests {
     }
 
     fn body(state: &str, sid: &str) -> ResponseTemplate {
-        let body = json!({"sid": sid, "state": state, "class": "bound", "as_of": "2026-11-21T10:00:00Z", "news": {"of": "a later version"}});
+        let body = json!({"sid": sid, "state": state, "class": "bound", "stale": true, "as_of": "2026-11-21T10:00:00Z", "news": {"of": "a later version"}});
         ResponseTemplate::new(200).set_body_json(body)
     }
 
@@ -133,8 +155,15 @@ mod tests {
     async fn the_answer_is_what_the_service_says() {
         let checked = asked(body("active", "s")).await.unwrap();
         let as_of = "2026-11-21T10:00:00Z".parse().unwrap();
-        let expected =
-            Checked { sid: Some("s".into()), state: State::Active, reason: None, as_of, class: BindingClass::Bound };
+        let expected = Checked {
+            sid: Some("s".into()),
+            state: State::Active,
+            reason: None,
+            as_of,
+            class: BindingClass::Bound,
+            stale: true,
+            break_glass: false,
+        };
         assert_eq!(checked, expected);
     }
 

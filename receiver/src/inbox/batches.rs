@@ -1,11 +1,12 @@
 //! Running a batch: one statement, or one per SET if PostgreSQL refuses the content of one of them.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use ssf_common::clock::Timestamp;
 use ssf_common::runtime::Env;
+use ssf_common::runtime::postgres::{NO_ANSWER, within};
 use ssf_common::runtime::telemetry::chain;
 
 use super::applied::BatchId;
@@ -28,6 +29,8 @@ pub(super) struct Batches {
     pub(super) pool: PgPool,
     pub(super) env: Env,
     pub(super) applied: Arc<AppliedLog>,
+    /// The days for which there is a partition, as far as this process knows.
+    pub(super) days: Arc<Mutex<BTreeSet<i64>>>,
 }
 
 impl Batches {
@@ -48,7 +51,12 @@ impl Batches {
             applied: &self.applied.take(),
             now: self.env.now(),
         };
-        let answer = async { store::apply(&mut *self.pool.acquire().await?, &batch).await }.await;
+        let answer = async {
+            let mut db = self.pool.acquire().await?;
+            self.ensure_days(&mut db, arrivals).await?;
+            store::apply(&mut db, &batch).await
+        };
+        let answer = within(NO_ANSWER, answer).await;
         match answer {
             Ok(answers) => {
                 let applied_at = self.env.now();
@@ -59,9 +67,25 @@ impl Batches {
             }
             Err(error) => {
                 self.applied.put_back(batch.applied.to_vec());
+                self.days.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 Err(error)
             }
         }
+    }
+
+    /// Partitions are made ahead; this is for the first start, and for a SET that was issued before.
+    async fn ensure_days(&self, db: &mut PgConnection, arrivals: &[Arrival]) -> Result<(), sqlx::Error> {
+        let missing: Vec<Timestamp> = {
+            let known = self.days.lock().unwrap_or_else(PoisonError::into_inner);
+            arrivals.iter().map(|arrival| arrival.filed_at).filter(|at| !known.contains(&day_of(*at))).collect()
+        };
+        for at in missing {
+            if !self.days.lock().unwrap_or_else(PoisonError::into_inner).contains(&day_of(at)) {
+                store::ensure_day(db, at).await?;
+                self.days.lock().unwrap_or_else(PoisonError::into_inner).insert(day_of(at));
+            }
+        }
+        Ok(())
     }
 
     /// One SET of the batch is more than PostgreSQL can take: the others shall not suffer for it.
@@ -79,6 +103,11 @@ impl Batches {
         }
         Ok(outcomes)
     }
+}
+
+/// The number of its day in UTC.
+const fn day_of(at: Timestamp) -> i64 {
+    at.unix_seconds().div_euclid(86_400)
 }
 
 /// The arrivals without those that repeat another of the same batch, and for each original its place among them.
@@ -133,6 +162,11 @@ mod tests {
             decided_at: Timestamp::EPOCH,
             marks: Vec::new(),
             level: Level::Sl2,
+            filed_at: Timestamp::EPOCH,
+            withheld: None,
+            fact: None,
+            about: Vec::new(),
+            asks_for: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! [`Inbox`]: the one thing that the push endpoint and the poll loop call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgPool;
 use ssf_common::clock::Timestamp;
@@ -12,7 +13,8 @@ use ssf_common::set::{Refusal, VerifiedSet};
 use super::arrival::Arrival;
 use super::batches::{Batches, Outcome};
 use super::{AppliedLog, Refused, store};
-use crate::config::Level;
+use crate::config::{Level, Rules};
+use crate::cutoff::Withheld;
 use crate::replica::Replica;
 use crate::session::Keyring;
 use crate::upstream::{Method, UpstreamId};
@@ -25,6 +27,7 @@ pub struct Inbox {
     keyring: Keyring,
     replica: Replica,
     applied: Arc<AppliedLog>,
+    horizon: Duration,
 }
 
 /// Where a SET came from, and when.
@@ -50,6 +53,11 @@ pub enum Receipt {
     },
     /// Applied before; this delivery changed nothing.
     Known,
+    /// Kept without effect: the issuer may not decide that here. An operator may apply it.
+    Withheld {
+        /// Why.
+        why: Withheld,
+    },
 }
 
 /// Why a SET may not be acknowledged.
@@ -74,12 +82,19 @@ impl Inbox {
     /// An inbox on this pool. Must be called inside a tokio runtime; [`Inbox::applied_log`] wants to be run beside it.
     pub fn new(pool: PgPool, env: Env, keyring: Keyring, replica: Replica) -> Self {
         let applied = Arc::new(AppliedLog::new(pool.clone()));
-        let runner = Batches { pool: pool.clone(), env, applied: Arc::clone(&applied) };
+        let days = Arc::default();
+        let runner = Batches { pool: pool.clone(), env, applied: Arc::clone(&applied), days };
         let batcher = Batcher::new(MAX_BATCH, MAX_WAITING, move |arrivals| {
             let runner = runner.clone();
             async move { runner.run(arrivals).await }
         });
-        Self { batcher, pool, keyring, replica, applied }
+        Self { batcher, pool, keyring, replica, applied, horizon: DEFAULT_HORIZON }
+    }
+
+    /// The same that knows SETs again for so long after they were issued.
+    #[must_use]
+    pub fn knowing_for(self, horizon: Duration) -> Self {
+        Self { horizon, ..self }
     }
 
     /// Applies a verified SET, or finds that it was applied before. Returns when it is committed and every answer of
@@ -91,13 +106,39 @@ impl Inbox {
     /// # Errors
     /// See [`InboxError`]: nothing but a [`Receipt`] may be acknowledged.
     pub async fn receive(&self, set: VerifiedSet, context: Context) -> Result<Receipt, InboxError> {
+        self.receive_under(&Rules::default(), set, context).await
+    }
+
+    /// The same under the rules of the upstream it came through.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub async fn receive_under(
+        &self,
+        rules: &Rules,
+        set: VerifiedSet,
+        context: Context,
+    ) -> Result<Receipt, InboxError> {
         let jti = set.jti.clone();
-        let arrival = match Arrival::of(set, &context, &self.keyring) {
+        let mut arrival = match Arrival::of(set, &context, &self.keyring, rules, self.horizon) {
             Ok(arrival) => arrival,
             Err(refusal) => return Err(self.refused(&context, refusal, jti.0).await),
         };
+        if let Some(permitted) = arrival.asks_for {
+            let granted = async {
+                let mut db = self.pool.acquire().await?;
+                store::grant(&mut db, context.upstream_id, jti.as_str(), permitted, context.received_at).await
+            };
+            let granted =
+                granted.await.map_err(|error| InboxError::Unavailable(BatchError::Failed(Arc::new(error))))?;
+            arrival.withheld = (!granted).then_some(Withheld::TooMany);
+        }
+        let withheld = arrival.withheld;
         match self.batcher.submit(arrival).await.map_err(InboxError::Unavailable)? {
-            Outcome::Fresh { applied_at } => self.in_memory(Receipt::Applied { applied_at }).await,
+            Outcome::Fresh { applied_at } => match withheld {
+                Some(why) => Ok(Receipt::Withheld { why }),
+                None => self.in_memory(Receipt::Applied { applied_at }).await,
+            },
             Outcome::Known => self.in_memory(Receipt::Known).await,
             Outcome::WrongState => Err(self.refused(&context, Refusal::WrongState, jti.0).await),
             Outcome::NoUpstream => Err(InboxError::UnknownUpstream),
@@ -149,3 +190,5 @@ const MAX_BATCH: usize = 256;
 const MAX_WAITING: usize = 4_096;
 const KEPT_REFUSALS: i64 = 1_000;
 const TRIM_EVERY: i64 = 64;
+/// As `inbox.replay_horizon` in `config.default.toml`.
+const DEFAULT_HORIZON: Duration = Duration::from_hours(30 * 24);

@@ -30,6 +30,7 @@ pub struct Probe {
     pool: PgPool,
     env: Env,
     every: Duration,
+    keep: Duration,
     window: Duration,
     level: Level,
     revoke_at: String,
@@ -46,6 +47,8 @@ struct Running {
     sid: String,
     started_at: Timestamp,
     last_allowed_at: Option<Timestamp>,
+    /// When it was last looked at.
+    looked_at: Timestamp,
 }
 
 /// Why a probe could not be made, safe to show.
@@ -61,6 +64,8 @@ enum Fault {
     Issuer(#[source] reqwest::Error),
     #[error("the issuer answered {0}; the credential of the probe needs the scope ssf.emit")]
     IssuerStatus(reqwest::StatusCode),
+    #[error("nobody looked for a while: this process stood still, or another one looks after the upstream")]
+    Interrupted,
 }
 
 impl Probe {
@@ -82,6 +87,7 @@ impl Probe {
             pool,
             env,
             every: probe.every.duration(),
+            keep: settings.proof.keep.duration(),
             window: Terms::from(settings).windows.window(of.level, BindingClass::Bearer),
             level: of.level,
             revoke_at: probe.url(of),
@@ -116,9 +122,15 @@ impl Probe {
             if !answer.status().is_success() {
                 return Err(Fault::IssuerStatus(answer.status()));
             }
-            Ok(Running { sid: sid.clone(), started_at, last_allowed_at: None })
+            Ok(Running { sid: sid.clone(), started_at, last_allowed_at: None, looked_at: self.env.now() })
         };
-        begun.await.map_err(|fault| (now, fault))
+        match begun.await {
+            Ok(running) => Ok(running),
+            Err(fault) => {
+                self.forget(&sid).await;
+                Err((now, fault))
+            }
+        }
     }
 
     /// Asks for the session for a while; done when it was denied, or the window has passed.
@@ -130,6 +142,10 @@ impl Probe {
                 .await
                 .map_err(|e| Fault::Local(e.without_url()))?;
             let (status, now) = (answer.status(), self.env.now());
+            // whatever is said now, it would be told as if it had been so only now
+            if now.since(std::mem::replace(&mut running.looked_at, now)) > LONGEST_BLINK {
+                return Err(Fault::Interrupted);
+            }
             let body: Value = answer.json().await.unwrap_or_default();
             let passed = now.since(running.started_at);
             match body["state"].as_str() {
@@ -174,12 +190,19 @@ impl Probe {
             (_, Some(fault)) => tracing::warn!(upstream.name = name, fault, "a probe could not be made"),
             _ => {}
         }
-        if let Some(sid) = sid
-            && let Err(error) = self.local(reqwest::Method::DELETE, sid).send().await
-        {
+        if let Some(sid) = sid {
+            self.forget(sid).await;
+        }
+        let mut db = self.pool.acquire().await?;
+        store::note_probe(&mut db, self.upstream.id, &probed).await?;
+        store::remove_probes(&mut db, self.upstream.id, self.env.now().minus(self.keep)).await
+    }
+
+    /// The session is of no use any more.
+    async fn forget(&self, sid: &str) {
+        if let Err(error) = self.local(reqwest::Method::DELETE, sid).send().await {
             tracing::debug!(error = %chain(&error.without_url()), "the session of a probe is left behind");
         }
-        store::note_probe(&mut *self.pool.acquire().await?, self.upstream.id, &probed).await
     }
 
     fn failed(&self, started_at: Timestamp, fault: &Fault) -> Probed {
@@ -202,11 +225,12 @@ impl Worker for Probe {
 
     /// Begins a probe if one is due and the stream is there; goes on with the one that runs.
     async fn tick(&self) -> Result<usize, sqlx::Error> {
-        if !self.upstream.lease.hold().await? {
-            return Ok(0);
-        }
+        let is_ours = self.upstream.lease.hold().await?;
         let mut slot = self.running.lock().await;
         let Some(mut running) = slot.clone() else {
+            if !is_ours {
+                return Ok(0);
+            }
             let due = {
                 let mut db = self.pool.acquire().await?;
                 store::last_probe(&mut db, self.upstream.id)
@@ -222,6 +246,11 @@ impl Worker for Probe {
             }
             return Ok(1);
         };
+        if !is_ours {
+            *slot = None;
+            self.end(Some(&running.sid), self.failed(running.started_at, &Fault::Interrupted)).await?;
+            return Ok(0);
+        }
         let done = match self.watch(&mut running).await {
             Ok(None) => {
                 *slot = Some(running);
@@ -238,5 +267,7 @@ impl Worker for Probe {
 
 const A_DAY: Duration = Duration::from_hours(24);
 const BETWEEN_CHECKS: Duration = Duration::from_millis(10);
+/// What happened while nobody looked for so long has no time.
+const LONGEST_BLINK: Duration = Duration::from_secs(2);
 /// A stop shall not wait long.
 const CHECKS_PER_TICK: usize = 100;

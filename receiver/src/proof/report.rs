@@ -96,6 +96,11 @@ impl Proof {
         })
     }
 
+    /// Whether there is an upstream of this name, or was.
+    pub async fn knows(&self, upstream: &str) -> Result<bool, sqlx::Error> {
+        Ok(!store::upstreams(&mut *self.pool.acquire().await?, Some(upstream)).await?.is_empty())
+    }
+
     /// A page of cut-offs that arrived since `since`, after the one at `after`.
     pub async fn lines(
         &self,

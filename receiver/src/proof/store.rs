@@ -145,8 +145,8 @@ pub(super) struct Place {
     pub(super) jti: String,
 }
 
-/// The next cut-offs that the upstream's transmitter was not told of, in the order of commits, of those that had arrived
-/// by `until`.
+/// The next cut-offs that the upstream's transmitter was not told of, in the order of commits, up to the first that had not
+/// arrived by `until`.
 pub(super) async fn untold(
     db: &mut PgConnection,
     of: UpstreamId,
@@ -169,7 +169,7 @@ pub(super) async fn untold(
                where upstream_id = $1 and is_first and feed_seq >= told.feed_seq
                  and (feed_seq, jti) > (told.feed_seq, told.jti)
                order by feed_seq, jti
-               limit $3 offset 0
+               limit $2 offset 0
            ) e
            left join lateral (select applied_at from applied_batch where id = e.batch_id offset 0) a on true
            left join lateral (
@@ -189,15 +189,14 @@ pub(super) async fn untold(
                    order by p.name
                ) each offset 0
            ) v on true
-           where e.received_at <= $2
            order by e.feed_seq, e.jti"#,
         of as UpstreamId,
-        until as Timestamp,
         limit,
     )
     .fetch_all(db)
     .await?;
-    let each = rows.into_iter().map(|row| {
+    // up to the first that has not ripened: the cursor is moved over what is told, and nothing may lie behind it
+    let each = rows.into_iter().take_while(|row| row.received_at <= until).map(|row| {
         // which point and class does not matter here: the outcome is judged in all of them
         let seen = row.last.into_iter().flat_map(|last_allowed_at| {
             BindingClass::ALL.map(|class| Seen { point: API.to_owned(), class, last_allowed_at, denied: 1 })
@@ -275,6 +274,20 @@ pub(super) async fn note_probe(db: &mut PgConnection, of: UpstreamId, probed: &P
         probed.denied_at as Option<Timestamp>,
         probed.outcome,
         probed.fault,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Removes the probes of an upstream that began before a time, some at once.
+pub(super) async fn remove_probes(db: &mut PgConnection, of: UpstreamId, before: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from probe where ctid = any(array(
+             select ctid from probe where upstream_id = $1 and started_at < $2 order by started_at limit 100
+         ))",
+        of as UpstreamId,
+        before as Timestamp,
     )
     .execute(db)
     .await?;

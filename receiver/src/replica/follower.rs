@@ -1,13 +1,14 @@
 //! Keeping the memory up to date: one look at a time, each from where the last one ended.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
 use ssf_common::clock::Timestamp;
 use ssf_common::id::IssuerUrl;
 use ssf_common::runtime::Env;
+use ssf_common::runtime::postgres::within;
 
 use super::issuers::{Heard, Issuer};
 use super::memory::Memory;
@@ -23,6 +24,8 @@ pub(super) struct Cursor {
     seq: i64,
     /// The transaction number from which on changes of sessions are not all known; none before the first look.
     horizon: Option<i64>,
+    /// Transactions from the horizon on whose changes are known: as long as an older one is open, it does not move.
+    seen: BTreeSet<i64>,
     /// When changes of sessions were last read.
     changes_at: Timestamp,
     /// A look failed: the server may be another one now, that took over without our last commits.
@@ -44,7 +47,7 @@ pub(super) struct Look<'a> {
 impl Look<'_> {
     /// Takes in one page of the feed. Returns how many keys moved; 0 if everything committed before is in memory now.
     pub(super) async fn at_cutoffs(&self, cursor: &mut Cursor) -> Result<usize, sqlx::Error> {
-        let looked = self.try_at_cutoffs(cursor).await;
+        let looked = within(LONGEST_LOOK, self.try_at_cutoffs(cursor)).await;
         cursor.is_in_doubt = looked.is_err();
         looked
     }
@@ -89,6 +92,10 @@ impl Look<'_> {
     /// Takes in everything else: who is listened to, what became of sessions, which cut-offs were removed. To be called
     /// when the cut-offs are in memory.
     pub(super) async fn at_the_rest(&self, cursor: &mut Cursor) -> Result<(), sqlx::Error> {
+        within(LONGEST_LOOK, self.try_at_the_rest(cursor)).await
+    }
+
+    async fn try_at_the_rest(&self, cursor: &mut Cursor) -> Result<(), sqlx::Error> {
         let mut db = self.pool.acquire().await?;
         let at = self.env.now();
         self.take_in_issuers(store::issuers(&mut db, at).await?, at);
@@ -143,11 +150,16 @@ impl Look<'_> {
         let (horizon, removed) = match since {
             None => {
                 let horizon = store::horizon(db).await?;
+                cursor.seen.clear();
                 self.memory.sessions_to_change().forget_all();
-                (horizon, 0)
+                // whoever slept takes in all removals that are still noted; a cut-off whose note is gone stays in memory,
+                // stricter than the table and never softer
+                let slept = cursor.horizon.is_some();
+                (horizon, if slept { self.at_removals(db, 0).await? } else { 0 })
             }
             Some(since) => {
-                let changes = store::changes(db, since, MOST_CHANGES).await?;
+                let seen: Vec<i64> = cursor.seen.iter().copied().collect();
+                let changes = store::changes(db, since, &seen, MOST_CHANGES).await?;
                 let is_all = i64::try_from(changes.sids.len()).unwrap_or(i64::MAX) < MOST_CHANGES;
                 // a horizon that moved back is another server's
                 let is_known = is_all && changes.horizon >= since;
@@ -159,6 +171,11 @@ impl Look<'_> {
                         sessions.forget_all();
                     }
                 }
+                // so many that they are not worth knowing apart are read again at the next look
+                if cursor.seen.len() + changes.xids.len() < MOST_SEEN {
+                    cursor.seen.extend(&changes.xids);
+                }
+                cursor.seen = cursor.seen.split_off(&changes.horizon);
                 (changes.horizon, self.at_removals(db, since).await?)
             }
         };
@@ -201,21 +218,27 @@ impl Look<'_> {
         cursor.horizons.push((at, horizon));
         let old = cursor.horizons.iter().take_while(|(taken, _)| at.since(*taken) >= KEEP_NOTES).count();
         if let Some((_, below)) = cursor.horizons.drain(..old).next_back() {
-            store::trim(db, below).await?;
+            // more than that is left for the next time
+            store::trim(db, below, MOST_TRIMMED).await?;
         }
         Ok(())
     }
 }
 
+/// A database that vanished without a word answers never; whoever waits for a look must hear that it failed.
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
 /// A page of the feed: some milliseconds of work.
 const PAGE: i64 = 10_000;
 /// With more changes of sessions than that at once, all sessions are read again when they are asked for.
 const MOST_CHANGES: i64 = 10_000;
+/// More transactions than that behind one that does not end.
+const MOST_SEEN: usize = 100_000;
 /// More commits than a standby that takes over may lack.
 const GIVEN_TWICE: i64 = 10_000;
 /// Notes of changes are kept for longer than a follower may be behind.
 const KEEP_NOTES: Duration = Duration::from_mins(15);
 const TRUST_NOTES: Duration = Duration::from_mins(10);
+const MOST_TRIMMED: i64 = 100_000;
 const TRIM_EVERY: Duration = Duration::from_mins(1);
 /// Sorts behind every other.
 const LAST_ISSUER: IssuerId = IssuerId(uuid::Uuid::max());

@@ -122,16 +122,8 @@ impl Description {
         if self.issuer.as_str().contains('\0') {
             return Err(DescriptionError::new("issuer", Fault::Nul));
         }
-        let mut members = subject_members(&self.subject)?;
-        for (member, given) in [("session", &self.session), ("device", &self.device), ("tenant", &self.tenant)] {
-            let Some(given) = given else { continue };
-            let previous = members.insert(member.to_owned(), identifiers(member, given)?);
-            if previous.is_some() {
-                return Err(DescriptionError::new(member, Fault::Twice));
-            }
-        }
-        let keys =
-            keyring.of_session(&self.issuer, &members).map_err(|e| DescriptionError::new("subject", e.into()))?;
+        let (session, device, tenant) = (self.session.as_ref(), self.device.as_ref(), self.tenant.as_ref());
+        let keys = Naming { subject: &self.subject, session, device, tenant }.keys(&self.issuer, keyring)?;
         not_in_the_future("origin", self.origin, now)?;
         if let Some(validated) = self.validated {
             not_in_the_future("validated", validated, now)?;
@@ -143,6 +135,34 @@ impl Description {
             expires_at: self.expires_at.map(Moment::first),
             binding: self.binding,
         })
+    }
+}
+
+/// Who something belongs to, in the words of a [`Description`].
+#[derive(Clone, Copy, Debug)]
+pub struct Naming<'a> {
+    /// As [`Description::subject`].
+    pub subject: &'a Value,
+    /// As [`Description::session`].
+    pub session: Option<&'a Value>,
+    /// As [`Description::device`].
+    pub device: Option<&'a Value>,
+    /// As [`Description::tenant`].
+    pub tenant: Option<&'a Value>,
+}
+
+impl Naming<'_> {
+    /// Every key by which an event of this issuer may name it.
+    pub fn keys(&self, issuer: &IssuerUrl, keyring: &Keyring) -> Result<Vec<SubjectKey>, DescriptionError> {
+        let mut members = subject_members(self.subject)?;
+        for (member, given) in [("session", self.session), ("device", self.device), ("tenant", self.tenant)] {
+            let Some(given) = given else { continue };
+            let previous = members.insert(member.to_owned(), identifiers(member, given)?);
+            if previous.is_some() {
+                return Err(DescriptionError::new(member, Fault::Twice));
+            }
+        }
+        keyring.of_session(issuer, &members).map_err(|e| DescriptionError::new("subject", e.into()))
     }
 }
 

@@ -61,8 +61,23 @@ impl Keyring {
         Ok(self.digests(issuer, &conjunctions))
     }
 
+    /// The keys of everybody a subject names, each alone: what tells that something is about them, too. A tenant or a
+    /// group is nobody.
+    pub fn of_everybody(&self, issuer: &IssuerUrl, subject: &Subject) -> Vec<SubjectKey> {
+        let named: Vec<&Simple> = match subject {
+            Subject::Simple(simple) => identifiers(simple),
+            Subject::Complex(complex) => {
+                let people = complex.members().iter().filter(|(name, _)| !is_wide(name));
+                people.flat_map(|(_, simple)| identifiers(simple)).collect()
+            }
+        };
+        let named: Vec<String> = named.into_iter().map(Simple::canonical).collect();
+        self.digests(issuer, &named.iter().map(|id| vec![(None, id.as_str())]).collect::<Vec<_>>())
+    }
+
     /// Every key by which an event may name a session with these members: each non-empty set of members with one
-    /// identifier of each, and each identifier alone. Sorted, without repetition.
+    /// identifier of each, and each identifier alone; but a tenant, a unit, a group or an application is not named by its
+    /// identifier alone, or whoever may name a user could cut off all of them. Sorted, without repetition.
     pub fn of_session(&self, issuer: &IssuerUrl, members: &Members) -> Result<Vec<SubjectKey>, TooManyKeys> {
         let combined = members.values().fold(1, |product: usize, ids| product.saturating_mul(ids.len() + 1)) - 1;
         within_bounds(combined.saturating_add(members.values().map(Vec::len).sum()))?;
@@ -73,7 +88,8 @@ impl Keyring {
             so_far.into_iter().chain(with).collect()
         });
         conjunctions.retain(|atoms| !atoms.is_empty());
-        conjunctions.extend(members.iter().flat_map(|(_, ids)| ids).map(|id| vec![(None, id.as_str())]));
+        let people = members.iter().filter(|(name, _)| !name.is_some_and(is_wide));
+        conjunctions.extend(people.flat_map(|(_, ids)| ids).map(|id| vec![(None, id.as_str())]));
         Ok(self.digests(issuer, &conjunctions))
     }
 
@@ -100,6 +116,11 @@ fn identifiers(simple: &Simple) -> Vec<&Simple> {
 
 fn canonical(identifiers: Vec<&Simple>) -> Vec<String> {
     identifiers.into_iter().map(Simple::canonical).collect()
+}
+
+/// Whether a member of a complex subject stands for many people (SSF 1.0 §3.3).
+pub fn is_wide(member: &str) -> bool {
+    ["tenant", "org_unit", "group", "application"].contains(&member)
 }
 
 fn extended<'a>(so_far: &[Vec<Atom<'a>>], (name, ids): &'a Member<'a>) -> Vec<Vec<Atom<'a>>> {
@@ -189,6 +210,20 @@ mod tests {
         let expected: BTreeSet<_> = names.iter().flat_map(|name| event("https://idp.example", name)).collect();
         assert_eq!(expected.len(), names.len());
         assert_eq!(session, expected.into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_tenant_is_named_as_a_tenant_and_by_nothing_less() {
+        let issuer = "https://idp.example";
+        let session =
+            keyring().of_session(&issuer.into(), &members(&[("user", &["u"]), ("tenant", &["acme"])])).unwrap();
+        let bare = |id: &str| json!({"format": "opaque", "id": id});
+        let as_tenant = json!({"format": "complex", "tenant": bare("acme")});
+        assert!(session.contains(&event(issuer, &as_tenant)[0]));
+        assert!(session.contains(&event(issuer, &bare("u"))[0]));
+        assert!(!session.contains(&event(issuer, &bare("acme"))[0]), "an id alone names nobody's tenant");
+        let both = Subject::parse(&json!({"format": "complex", "user": bare("u"), "tenant": bare("acme")})).unwrap();
+        assert_eq!(keyring().of_everybody(&issuer.into(), &both), event(issuer, &bare("u")));
     }
 
     #[test]

@@ -15,7 +15,10 @@ pub async fn insert(
     now: Timestamp,
 ) -> Result<Option<bool>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"with theirs as (select id from issuer where url = $2),
+        r#"with theirs as (
+               select id from issuer
+               where url = $2 and exists (select from upstream u where u.issuer_id = issuer.id and u.removed_at is null)
+           ),
            written as (
                insert into session (sid, issuer_id, keys, origin, validated, expires_at, binding, created_at, updated_at)
                select $1, theirs.id, $3, $4, $5, $6, $7, $8, $8 from theirs

@@ -70,13 +70,16 @@ pub enum CallError {
         retry_after: Option<Duration>,
     },
     /// It said yes, and not what is needed.
-    #[error("the answer to {call} lacks what it should say")]
+    #[error("the answer to {call} lacks what it should say ({fault} at line {line}, column {column})")]
     Body {
         /// Which call.
         call: &'static str,
-        /// Why.
-        #[source]
-        source: serde_json::Error,
+        /// What is wrong with it. Never a text out of it: that may be a SET.
+        fault: String,
+        /// Where.
+        line: usize,
+        /// Where in the line.
+        column: usize,
     },
 }
 
@@ -240,7 +243,22 @@ impl Client {
 }
 
 fn read<T: serde::de::DeserializeOwned>(call: &Call, answer: &Answer) -> Result<T, CallError> {
-    answer.json().map_err(|source| CallError::Body { call: call.name, source })
+    answer.json().map_err(|error: serde_json::Error| CallError::Body {
+        call: call.name,
+        fault: fault(&error),
+        line: error.line(),
+        column: error.column(),
+    })
+}
+
+/// serde quotes the texts that it did not expect; a member that is missing it only names.
+fn fault(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" at line ") {
+        Some((missing, _)) if missing.starts_with("missing field") => missing.to_owned(),
+        _ if error.is_data() => "a member is of another kind".to_owned(),
+        _ => "it is not JSON".to_owned(),
+    }
 }
 
 fn hint(status: StatusCode) -> &'static str {

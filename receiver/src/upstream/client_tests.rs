@@ -121,7 +121,24 @@ async fn creation_sends_our_members_only_and_an_answer_without_the_stream_is_nam
         format: None,
     };
     let said = chain(&peer.client.create(&peer.metadata, &wanted).await.unwrap_err());
-    assert!(said.starts_with("the answer to creating the stream lacks what it should say: missing field"), "{said}");
+    assert!(said.starts_with("the answer to creating the stream lacks what it should say (missing field `"), "{said}");
+}
+
+#[tokio::test]
+async fn of_an_answer_that_is_wrong_nothing_is_quoted() {
+    let peer = Peer::start().await;
+    let wrong =
+        [json!("eyJsecret"), json!({"stream_id": "a", "status": "eyJsecret"}), json!({"status": ["eyJsecret"]})];
+    for body in wrong {
+        peer.server.reset().await;
+        peer.answers("GET", "/status", ResponseTemplate::new(200).set_body_json(&body)).await;
+        let token = json!({"access_token": "t", "token_type": "Bearer", "expires_in": 60});
+        peer.answers("POST", "/token", ResponseTemplate::new(200).set_body_json(token)).await;
+        let metadata =
+            Metadata { status_endpoint: Some(format!("{}/status", peer.server.uri())), ..peer.metadata.clone() };
+        let said = chain(&peer.client.status(&metadata, &"a".into()).await.unwrap_err());
+        assert!(said.contains("lacks what it should say") && !said.contains("eyJ"), "{said}");
+    }
 }
 
 #[tokio::test]

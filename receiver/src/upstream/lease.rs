@@ -68,6 +68,11 @@ impl Lease {
         Ok(is_ours && !self.is_given_up())
     }
 
+    /// The process.
+    pub const fn holder(&self) -> ProcessId {
+        self.holder
+    }
+
     /// Never again: the upstream is removed, or another object of this process takes its place.
     pub fn give_up(&self) {
         self.is_given_up.store(true, Ordering::Relaxed);

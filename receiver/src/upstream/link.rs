@@ -18,9 +18,10 @@ use super::client::Client;
 use super::discover::{self, DiscoveryError};
 use super::fetch::{self, EndpointError, FetchError, Http};
 use super::keys::{Keys, KeysError};
+use super::state::Entry;
 use super::token::Tokens;
 use super::{Held, Lease, Method, ProcessId, UpstreamId, store};
-use crate::config::{Profile, Settings, SettingsError, UpstreamSettings};
+use crate::config::{Profile, Rules, Settings, SettingsError, UpstreamSettings};
 
 /// One transmitter, as configured, as discovered, and as it stands in the database.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Upstream {
     pub name: String,
     /// What the operator wants of it.
     pub settings: UpstreamSettings,
+    /// What is done with its decisions.
+    pub rules: Rules,
     /// The management calls.
     pub client: Client,
     /// The right to look after it.
@@ -103,6 +106,7 @@ impl Upstream {
         let upstream = Self {
             id,
             name: name.to_owned(),
+            rules: settings.rules(&all.policy),
             client: Client::new(http.clone(), tokens, settings.is_development()).of(settings.profile()),
             lease: Arc::new(Lease::new(id, process, pool.clone(), env.clone(), news.clone())),
             news,
@@ -159,6 +163,11 @@ impl Upstream {
     pub async fn read_held(&self) -> Result<Arc<Held>, sqlx::Error> {
         let held = store::held(&mut *self.pool.acquire().await?, self.id).await?;
         Ok(self.keep(held))
+    }
+
+    /// Writes a line of its history.
+    pub async fn tell(&self, line: Entry) -> Result<(), sqlx::Error> {
+        store::record(&mut *self.pool.acquire().await?, self.id, &[line]).await
     }
 
     /// Shows all what was read.

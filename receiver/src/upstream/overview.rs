@@ -43,6 +43,8 @@ pub struct Overview {
     pub held_until: Option<Timestamp>,
     /// Events may be lost since then, and still.
     pub losing: Option<Value>,
+    /// How many of its decisions are withheld and wait for an operator.
+    pub withheld: i64,
     /// The newest times in which events may have been lost, the newest first.
     pub gaps: Vec<Gap>,
     /// What is configured, secrets masked; null if it is nowhere.
@@ -73,6 +75,7 @@ pub struct Gap {
 pub(super) struct Seen {
     pub(super) name: String,
     pub(super) issuer: String,
+    pub(super) withheld: i64,
     pub(super) delivery: String,
     pub(super) is_managed: bool,
     pub(super) last_set_at: Option<Timestamp>,
@@ -166,6 +169,7 @@ impl Overview {
             unanswered_since: held.unanswered(),
             held_until: seen.held_until,
             losing: losing.map(|(since, cause)| json!({"since": since, "cause": cause})),
+            withheld: seen.withheld,
             gaps: seen.gaps,
             settings,
             name: seen.name,

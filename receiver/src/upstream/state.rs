@@ -99,6 +99,7 @@ pub enum What {
     Refused,
     Trouble,
     Healed,
+    Withheld,
 }
 
 impl What {
@@ -122,6 +123,7 @@ impl What {
             Self::Refused => "refused",
             Self::Trouble => "trouble",
             Self::Healed => "healed",
+            Self::Withheld => "withheld",
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ssf_common::clock::Timestamp;
 use ssf_common::runtime::Env;
@@ -22,6 +23,7 @@ pub struct Validity {
     env: Env,
     staleness: Staleness,
     witness: Arc<Witness>,
+    is_witnessed: bool,
     point: Point,
 }
 
@@ -84,7 +86,8 @@ pub enum NotNow {
 impl Validity {
     /// Answers from this memory, by this clock, and by the default settings of staleness.
     pub fn new(replica: Replica, env: Env) -> Self {
-        Self { replica, env, staleness: Staleness::default(), witness: Arc::default(), point: Point::default() }
+        let (witness, point) = (Arc::default(), Point::default());
+        Self { replica, env, staleness: Staleness::default(), witness, is_witnessed: true, point }
     }
 
     /// The same by other bounds of staleness.
@@ -99,9 +102,20 @@ impl Validity {
         Self { point, ..self.clone() }
     }
 
+    /// The same, for looks of which nobody is told: they allow nothing.
+    #[must_use]
+    pub fn unwitnessed(self) -> Self {
+        Self { is_witnessed: false, ..self }
+    }
+
     /// Who remembers what was last allowed.
     pub const fn witness(&self) -> &Arc<Witness> {
         &self.witness
+    }
+
+    /// What began so long ago is over.
+    pub const fn lineage_cap(&self) -> Duration {
+        self.staleness.lineage_cap
     }
 
     /// What is in memory.
@@ -145,8 +159,14 @@ impl Validity {
                 (now, self.snapshot(&facts, sessions, now).of_session(&known, *shown))
             }
         };
-        self.witness.saw(&self.point, question, &answer, now);
+        self.saw(question, &answer, now);
         Ok(answer)
+    }
+
+    fn saw(&self, question: &Question, answer: &Answer, now: Timestamp) {
+        if self.is_witnessed {
+            self.witness.saw(&self.point, question, answer, now);
+        }
     }
 
     const fn snapshot<'a>(&'a self, facts: &'a Facts, sessions: Timestamp, now: Timestamp) -> Snapshot<'a> {
@@ -201,7 +221,7 @@ impl Validity {
             (now, questions.iter().map(answer).collect::<Vec<_>>())
         };
         questions.iter().zip(&answers).for_each(|(question, answer)| {
-            self.witness.saw(&self.point, question, answer, now);
+            self.saw(question, answer, now);
         });
         Ok(answers)
     }
@@ -241,7 +261,7 @@ impl Snapshot<'_> {
 
     fn of(&self, asked: &Subject<'_>) -> Answer {
         let standing = self.facts.cutoffs.standing(asked.issuer, asked.keys);
-        let verdict = evaluate(&asked.asserted, &standing, self.now);
+        let verdict = evaluate(&asked.asserted, &standing, self.now, self.staleness.lineage_cap);
         let issuer = self.facts.issuers.get(&asked.issuer);
         // nobody listens to it any more: whatever level it had, its silence is endless
         let limits = self.staleness.limits(issuer.map(|issuer| issuer.level).unwrap_or_default(), asked.class);

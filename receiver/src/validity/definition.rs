@@ -3,6 +3,7 @@
 //! tests compare the two.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use sqlx::PgPool;
 use ssf_common::clock::Timestamp;
@@ -11,25 +12,26 @@ use ssf_common::runtime::Env;
 use super::check::{Answer, Question, ValidityError};
 use super::store::{self, Asked, Found};
 use super::verdict::{Asserted, Reason, Verdict, evaluate};
-use crate::config::BindingClass;
+use crate::config::{BindingClass, Staleness};
 
 /// Answers questions about validity from the database.
 #[derive(Clone, Debug)]
 pub struct Definition {
     pool: PgPool,
     env: Env,
+    cap: Duration,
 }
 
 impl Definition {
     /// Answers from this pool, by this clock.
-    pub const fn new(pool: PgPool, env: Env) -> Self {
-        Self { pool, env }
+    pub fn new(pool: PgPool, env: Env) -> Self {
+        Self { pool, env, cap: Staleness::default().lineage_cap }
     }
 
     /// The verdicts on all of these, on one snapshot, in their order.
     pub async fn check_all(&self, questions: &[Question]) -> Result<Vec<Answer>, ValidityError> {
         let (as_of, found) = self.look_up(questions).await?;
-        Ok((0..).zip(questions).map(|(place, question)| answer(question, found.get(&place), as_of)).collect())
+        Ok((0..).zip(questions).map(|(place, question)| answer(question, found.get(&place), as_of, self.cap)).collect())
     }
 
     async fn look_up(&self, questions: &[Question]) -> Result<(Timestamp, BTreeMap<i32, Found>), ValidityError> {
@@ -50,14 +52,14 @@ impl Definition {
     }
 }
 
-fn answer(question: &Question, found: Option<&Found>, as_of: Timestamp) -> Answer {
+fn answer(question: &Question, found: Option<&Found>, as_of: Timestamp, cap: Duration) -> Answer {
     let (asserted, unknown) = match question {
         Question::Named(..) => (found.and_then(|found| found.session), Reason::NotRegistered),
         Question::Described(described) => (found.map(|_| Asserted::from(described)), Reason::UnknownIssuer),
     };
     let standing = found.map(|found| found.standing).unwrap_or_default();
     let verdict = match &asserted {
-        Some(asserted) => evaluate(asserted, &standing, as_of),
+        Some(asserted) => evaluate(asserted, &standing, as_of, cap),
         None => Verdict::unknown(unknown),
     };
     // decides no verdict here: nothing is known of the touch

@@ -1,5 +1,7 @@
 //! The verdict on a session or token: a pure function of when it was asserted and of what the matching keys say.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use ssf_common::clock::Timestamp;
 
@@ -40,6 +42,9 @@ pub enum Reason {
     NotRegistered,
     /// Nothing is known of the issuer: no upstream is configured for it.
     UnknownIssuer,
+    /// It began longer ago than anything may (`lineage.cap`): only a new login helps. Cut-offs older than that are not
+    /// kept.
+    TooOld,
 }
 
 impl Reason {
@@ -54,6 +59,7 @@ impl Reason {
             Self::Gap => "gap",
             Self::NotRegistered => "not_registered",
             Self::UnknownIssuer => "unknown_issuer",
+            Self::TooOld => "too_old",
         }
     }
 }
@@ -77,11 +83,18 @@ pub struct Asserted {
 }
 
 /// The verdict. The worst that applies wins; a tie between an assertion and a cut-off is lost.
-pub fn evaluate(asserted: &Asserted, standing: &Standing, now: Timestamp) -> Verdict {
+///
+/// What began `cap` ago or earlier is over whatever else is known of it, and that is said before any cut-off but a block:
+/// so it makes no difference whether cut-offs as old as that are still there ([`Registers::is_spent`]).
+///
+/// [`Registers::is_spent`]: crate::cutoff::Registers::is_spent
+pub fn evaluate(asserted: &Asserted, standing: &Standing, now: Timestamp, cap: Duration) -> Verdict {
     let cut = |at: Timestamp, cutoff: Option<Timestamp>| cutoff.is_some_and(|cutoff| at <= cutoff);
     let Assertions { origin, validated } = asserted.assertions;
     if standing.blocked {
         Verdict { state: State::Revoked, reason: Some(Reason::Blocked) }
+    } else if origin <= now.minus(cap) {
+        Verdict { state: State::Revoked, reason: Some(Reason::TooOld) }
     } else if cut(origin, standing.revoked_before) {
         Verdict { state: State::Revoked, reason: Some(Reason::RevokedByIssuer) }
     } else if cut(validated, standing.revalidate_before) {
@@ -104,14 +117,29 @@ impl Verdict {
 mod tests {
     use super::*;
 
+    const CAP: Duration = Duration::from_hours(24);
+
+    #[test]
+    fn what_is_as_old_as_the_cap_is_over_and_a_block_is_said_before_it() {
+        let (now, day) = (Timestamp::from_unix_seconds(1_000_000), Duration::from_hours(24));
+        let began =
+            |origin: Timestamp| Asserted { assertions: Assertions { origin, validated: now }, expires_at: None };
+        let free = Standing::default();
+        assert_eq!(evaluate(&began(now.minus(day)), &free, now, CAP).reason, Some(Reason::TooOld));
+        let young = began(now.minus(day).plus(Duration::from_micros(1)));
+        assert_eq!(evaluate(&young, &free, now, CAP).state, State::Active);
+        let shut_out = Standing { blocked: true, ..free };
+        assert_eq!(evaluate(&began(now.minus(day)), &shut_out, now, CAP).reason, Some(Reason::Blocked));
+    }
+
     #[test]
     fn a_tie_to_the_microsecond_is_lost() {
         let at = Timestamp::from_unix_seconds(10);
         let asserted = Asserted { assertions: Assertions { origin: at, validated: at }, expires_at: None };
         let revoke = Standing { revoked_before: Some(at), ..Standing::default() };
-        assert_eq!(evaluate(&asserted, &revoke, at).state, State::Revoked);
+        assert_eq!(evaluate(&asserted, &revoke, at, CAP).state, State::Revoked);
         let revalidate = Standing { revalidate_before: Some(at), ..Standing::default() };
-        assert_eq!(evaluate(&asserted, &revalidate, at).state, State::RevalidateRequired);
+        assert_eq!(evaluate(&asserted, &revalidate, at, CAP).state, State::RevalidateRequired);
     }
 }
 

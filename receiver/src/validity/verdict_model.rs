@@ -77,7 +77,7 @@ fn as_built(login: Moment, arrived: &[Happening], expires_at: Option<Timestamp>)
             Happening::Revalidated(at) => assertions = assertions.validated_at(at),
         }
     }
-    evaluate(&Asserted { assertions, expires_at }, &registers.iter().collect::<Standing>(), at_ms(NOW))
+    evaluate(&Asserted { assertions, expires_at }, &registers.iter().collect::<Standing>(), at_ms(NOW), LIVES_LONGER)
 }
 
 fn at_ms(ms: i64) -> Timestamp {
@@ -169,3 +169,58 @@ proptest! {
 const KEYS: usize = 2;
 /// Later than everything that happens.
 const NOW: i64 = 1_000_000;
+/// Nothing in these histories is as old.
+const LIVES_LONGER: Duration = Duration::from_hours(24);
+
+/// The registers of two keys, moved by events in the order of arrival, and freed of what is spent whenever
+/// one arrives.
+fn with_collection(events: &[(usize, Cut, i64, i64)], cap: Duration, allowance: Duration) -> ([Registers; KEYS], i64) {
+    let mut registers = [Registers::default(); KEYS];
+    let mut now = 0;
+    for (key, cut, decided, passes) in events {
+        now += passes;
+        let at = at_ms(now);
+        registers[*key] = registers[*key].merged(Registers::of(*cut, Moment::millisecond(at_ms(*decided).min(at)), at));
+        for collected in &mut registers {
+            if collected.is_spent(at.minus(cap).minus(allowance)) {
+                *collected = Registers::default();
+            }
+        }
+    }
+    (registers, now)
+}
+
+proptest! {
+    /// Whatever happened, whenever cut-offs were collected, whoever asks: the verdict is the one that all cut-offs ever
+    /// would give. So collecting can make nothing good again.
+    #[test]
+    fn the_verdict_with_collection_is_the_verdict_without(
+        events in prop::collection::vec(
+            (0..KEYS, prop::sample::select(vec![Cut::Revoke, Cut::Revalidate, Cut::Block, Cut::Unblock]), 0_i64..2_000, 0_i64..120),
+            0..24,
+        ),
+        origin in 0_i64..3_000,
+        since in 0_i64..2_000,
+        later in 0_i64..1_000,
+        cap in 1_u64..600,
+        behind in 0_i64..30,
+    ) {
+        let (cap, allowance) = (Duration::from_millis(cap), Duration::from_millis(30));
+        let (collected, now) = with_collection(&events, cap, allowance);
+        let mut all = [Registers::default(); KEYS];
+        let mut at = 0;
+        for (key, cut, decided, passes) in &events {
+            at += passes;
+            let arrived = at_ms(at);
+            all[*key] = all[*key].merged(Registers::of(*cut, Moment::millisecond(at_ms(*decided).min(arrived)), arrived));
+        }
+        // who is asked has a clock that may be behind that of who collected, by less than is allowed for
+        let asked_at = at_ms(now + later - behind);
+        let origin = at_ms(origin);
+        let assertions = Assertions { origin, validated: origin.plus(Duration::from_millis(since.unsigned_abs())) };
+        let asserted = Asserted { assertions, expires_at: None };
+        let with = evaluate(&asserted, &collected.iter().collect(), asked_at, cap);
+        let without = evaluate(&asserted, &all.iter().collect(), asked_at, cap);
+        prop_assert_eq!(with, without);
+    }
+}

@@ -130,6 +130,63 @@ async fn a_mass_decision_is_gone_through_in_steps_holds_up_no_other_and_reaches_
     assert_eq!(waiting, 1_002, "and one callback for each");
 }
 
+#[tokio::test]
+async fn after_a_gap_the_application_is_told_of_every_session_that_must_be_proved_again() {
+    let house = House::start().await;
+    for n in 0..3 {
+        house.session(&format!("a-{n}"), &user("alice")).await;
+    }
+    house.session("b-revoked", &user("bob")).await;
+    house.rp.tell("session-revoked", &user("bob"), &decided(0)).await;
+    house.spread().await;
+    let gap = "insert into upstream_gap (upstream_id, since, until, cause)
+               select id, to_timestamp($1), to_timestamp($1), 'stream_vanished' from upstream";
+    house.rp.clock.advance(Duration::from_mins(1));
+    sqlx::query(gap).bind(START + 60).execute(&house.rp.pool).await.unwrap();
+    let proved = json!({"validated": START + 60});
+    house.rp.clock.advance(Duration::from_secs(1));
+    let proved_since = json!({"validated": START + 61});
+    house.rp.call(Verb::POST, "/v1/sessions/a-1/revalidated", Some(&proved)).await;
+    house.rp.call(Verb::POST, "/v1/sessions/a-2/revalidated", Some(&proved_since)).await;
+    let walked = async || {
+        while house.effects.gaps().tick().await.unwrap() > 0 {}
+        told(&house.rp).await.split_off(1)
+    };
+    house.rp.clock.advance(Duration::from_secs(118));
+    assert_eq!(walked().await, [], "the turns of sessions come within two minutes");
+    house.rp.clock.advance(Duration::from_secs(1));
+    // while an operator lets them go on, nothing is told
+    let open = "insert into break_glass (issuer_id, opened_at, until, opened_by, reason)
+                select id, to_timestamp($1), to_timestamp($1) + interval '1 hour', 'ops', 'it is down' from issuer";
+    sqlx::query(open).bind(START).execute(&house.rp.pool).await.unwrap();
+    assert_eq!(walked().await, []);
+    sqlx::query("update break_glass set closed_at = opened_at, closed_by = 'ops'")
+        .execute(&house.rp.pool)
+        .await
+        .unwrap();
+    let required = |sid| line(sid, "revalidate_required", Some("gap"), "gap");
+    assert_eq!(walked().await, [required("a-0"), required("a-1")]);
+    assert_eq!(house.call("app").await, 3);
+    // and questions are answered alike
+    house.rp.replica.follow_changes().await.unwrap();
+    for (sid, state) in [("a-0", "revalidate_required"), ("a-1", "revalidate_required"), ("a-2", "active")] {
+        sqlx::query("update upstream set last_verified_at = to_timestamp($1)")
+            .bind(START + 180)
+            .execute(&house.rp.pool)
+            .await
+            .unwrap();
+        house.rp.replica.follow_changes().await.unwrap();
+        assert_eq!(house.rp.state(sid).await, state, "{sid}");
+    }
+    // who is let in again meets the gap
+    house.rp.tell("account-disabled", &user("alice"), &decided(100)).await;
+    house.spread().await;
+    house.rp.tell("account-enabled", &user("alice"), &decided(110)).await;
+    house.spread().await;
+    let late = told(&house.rp).await.split_off(6);
+    assert!(late.iter().all(|line| line.1 != "active" || line.0 == "a-2"), "{late:?}");
+}
+
 async fn told_by_name(rp: &Rp) -> Vec<(String, i64)> {
     sqlx::query_as("select sid, position from effect order by position").fetch_all(&rp.pool).await.unwrap()
 }

@@ -31,9 +31,13 @@ async fn a_session_passes_until_it_is_revoked_and_is_challenged_when_it_must_be_
     let passed = ask(&gate, &cookie).await;
     assert_eq!((passed.status().as_u16(), header(&passed, "x-ssf-state")), (200, "active"));
     assert_eq!(header(&passed, "x-ssf-as-of"), "2026-11-18T11:06:40Z");
-    assert_eq!(header(&passed, "cache-control"), "no-store");
+    assert_eq!((header(&passed, "cache-control"), header(&passed, "x-ssf-stale")), ("no-store", "false"));
     let body: Value = passed.json().await.unwrap();
-    assert_eq!(body, json!({"sid": "s-1", "state": "active", "as_of": "2026-11-18T11:06:40Z", "class": "bearer"}));
+    let expected = json!({
+        "sid": "s-1", "state": "active", "as_of": "2026-11-18T11:06:40Z", "class": "bearer", "stale": false,
+        "break_glass": false,
+    });
+    assert_eq!(body, expected);
 
     gate.tell("revalidate", &opaque("alice")).await;
     let again = ask(&gate, &cookie).await;

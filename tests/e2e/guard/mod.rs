@@ -29,7 +29,9 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) async fn open() -> Self {
-        let peer = Peer::start("push").await;
+        // the subjects of a SAML IdP carry its entity id, which is not its issuer of SETs
+        let saml = ("upstreams.idp.authority.issuers", "[\"https://idp.example/saml\"]");
+        let peer = Peer::start_with("push", &[saml]).await;
         peer.is_helpful().await;
         peer.keep().await;
         let authorization = peer.authorization().await;

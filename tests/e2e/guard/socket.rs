@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::Client;
 use serde_json::{Value, json};
 use ssf_harness::processes::{Process, free_port};
+use ssf_harness::road::an_hour_ago;
 use ssf_harness::{TestCluster, binaries};
 
 use super::Folder;
@@ -40,7 +41,7 @@ async fn the_socket_serves_the_application_without_a_token_and_survives_a_crash(
 
     let local = over(&socket);
     let register =
-        json!({"issuer": "http://127.0.0.1:9", "subject": {"format": "opaque", "id": "u"}, "origin": 1_700_000_000});
+        json!({"issuer": "http://127.0.0.1:9", "subject": {"format": "opaque", "id": "u"}, "origin": an_hour_ago()});
     assert_eq!(local.put("http://x/v1/sessions/s").json(&register).send().await.unwrap().status(), 201);
     let checked: Value =
         local.post("http://x/v1/check").json(&json!({"sid": "s"})).send().await.unwrap().json().await.unwrap();

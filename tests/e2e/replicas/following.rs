@@ -38,6 +38,16 @@ async fn a_set_is_in_the_memory_of_its_process_when_it_is_acknowledged_and_in_ot
 }
 
 #[tokio::test]
+async fn who_registers_a_session_hears_of_what_another_process_has_committed() {
+    let [here, there] = two().await;
+    here.tell("session-revoked", &opaque("user-1"), &json!({})).await;
+    // nobody will call back about it: when it was decided there was no such session
+    let login = json!({"subject": opaque("user-1"), "origin": START - 60});
+    let (status, body) = there.register("s-1", login).await;
+    assert_eq!((status, &body["state"]), (201, &json!("revoked")), "{body}");
+}
+
+#[tokio::test]
 async fn no_answer_claims_more_than_the_last_look_knows() {
     let [here, there] = two().await;
     let user = opaque("user-1");
@@ -209,4 +219,40 @@ async fn a_report_tells_when_each_process_saw_a_cut_off_and_counts_until_the_las
     assert_eq!((seen, &first["visible_at"]), (vec![at(0), at(700)], &at(700)), "{first}");
     assert_eq!(first["legs_ms"]["receiver"], 700.0);
     assert_eq!((times(second), &second["visible_at"]), (vec![at(700)], &at(700)), "{second}");
+}
+
+#[tokio::test]
+async fn a_transaction_that_does_not_end_makes_nobody_read_the_same_changes_again_and_again() {
+    let [here, there] = two().await;
+    let mut open = here.pool.begin().await.unwrap();
+    sqlx::query("select pg_current_xact_id()").execute(&mut *open).await.unwrap();
+    for sid in ["quiet", "busy"] {
+        here.register(sid, json!({"subject": opaque("user-1")})).await;
+    }
+    there.look().await;
+    let change = |sid: &'static str| {
+        let pool = here.pool.clone();
+        async move {
+            let change = "update session set updated_at = updated_at + interval '1 second' where sid = $1";
+            sqlx::query(change).bind(sid).execute(&pool).await.unwrap();
+        }
+    };
+    let is_held = |sid: &str| there.replica.memory().session(&sid.into()).1.is_some();
+    change("busy").await;
+    there.look().await;
+    for sid in ["quiet", "busy"] {
+        there.state(sid).await;
+    }
+    there.look().await;
+    assert!(is_held("quiet") && is_held("busy"), "what was read is not dropped again");
+    change("busy").await;
+    there.look().await;
+    assert!(is_held("quiet") && !is_held("busy"), "what is new is");
+    open.rollback().await.unwrap();
+    there.state("busy").await;
+    there.look().await;
+    assert!(is_held("busy"));
+    change("busy").await;
+    there.look().await;
+    assert!(!is_held("busy"), "nor is anything missed when the horizon moves on");
 }

@@ -2,10 +2,11 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use ssf_common::clock::Clock as _;
 use ssf_harness::idp::{Idp, Party};
 use ssf_transmitter::issuer::OwnDefaults;
 
-use super::pair::{Rp, empty, revoked};
+use super::pair::{Pair, Rp, empty, revoked, upstream};
 
 /// A receiver with nobody to listen to, and a transmitter.
 async fn strangers() -> (Idp, Party, Rp) {
@@ -241,4 +242,82 @@ async fn any_number_of_transmitters_is_listened_to_at_once_each_in_its_own_way()
     let received = "select count(distinct upstream_id) from received_set where event_type = 'session-revoked'";
     assert_eq!(rp.number(received).await, 4);
     assert_eq!(rp.number("select count(distinct issuer_id) from cutoff").await, 4, "each speaks for its own issuer");
+}
+
+#[tokio::test]
+async fn an_upstream_that_the_settings_name_no_more_is_waited_for_by_nobody_and_returns_with_its_name() {
+    let pair = Pair::start("push").await;
+    pair.settle().await;
+    let pool = pair.rp.pool.clone();
+    let under = async |name: &str| {
+        let settings = upstream(name, &pair.idp, "push", &pair.party);
+        let settings: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        Rp::on(pool.clone(), &pair.idp, &settings).await
+    };
+    let session = json!({
+        "issuer": pair.idp.issuer, "subject": {"format": "opaque", "id": "s-1"}, "origin": pair.idp.clock.now().unix_seconds(),
+    });
+    // while the one with the old settings lives, it is not for the other to say that they are old
+    let renamed = under("blue").await;
+    renamed.look().await;
+    assert_eq!(renamed.show("idp").await["source"], Value::Null);
+    assert!(pair.rp.texts("select name from upstream where removed_at is not null").await.is_empty());
+    pair.rp.receiver.close().await;
+    assert_eq!(renamed.look().await, 1);
+    assert_eq!(renamed.show("idp").await["state"], "removed");
+    assert_eq!(renamed.history("idp").await.last().map(String::as_str), Some("removed"));
+    for _ in 0..3 {
+        pair.later(60);
+        renamed.keep("blue").await;
+        pair.idp.drain().await;
+        renamed.keep("blue").await;
+    }
+    assert_eq!(renamed.show("blue").await["state"], "verified", "its stream is the new name's");
+    renamed.receiver.replica().follow_changes().await.unwrap();
+    assert_eq!(renamed.call(Method::PUT, "/v1/sessions/s-1", Some(&session)).await.1["state"], "active");
+    for _ in 0..6 {
+        pair.later(60);
+        renamed.keep("blue").await;
+        pair.idp.drain().await;
+        renamed.receiver.replica().follow_changes().await.unwrap();
+    }
+    let (_, answer) = renamed.call(Method::GET, "/v1/sessions/s-1", None).await;
+    assert_eq!((&answer["state"], &answer["stale"]), (&json!("active"), &json!(false)), "{answer}");
+    renamed.receiver.close().await;
+    let again = under("idp").await;
+    again.look().await;
+    assert_eq!(again.show("idp").await["state"], "joining");
+    assert_eq!(again.texts("select name from upstream where removed_at is not null").await, ["blue"]);
+}
+
+#[tokio::test]
+async fn nobody_logs_in_with_an_issuer_whose_upstream_is_removed_and_strange_names_are_nobodys() {
+    let (idp, party, rp) = strangers().await;
+    add(&rp, &said("blue", &idp, &party, "poll")).await;
+    rp.look().await;
+    let session = json!({
+        "issuer": idp.issuer, "subject": {"format": "opaque", "id": "s-1"}, "origin": idp.clock.now().unix_seconds(),
+    });
+    assert_eq!(rp.call(Method::PUT, "/v1/sessions/s-1", Some(&session)).await.0, 201);
+    let open = json!({"issuer": idp.issuer, "for": "1h", "reason": "it is down"});
+    assert_eq!(rp.call(Method::POST, "/admin/break-glass", Some(&open)).await.0, 200);
+    rp.call(Method::DELETE, "/admin/upstreams/blue", None).await;
+    rp.look().await;
+    let (status, said) = rp.call(Method::PUT, "/v1/sessions/s-2", Some(&session)).await;
+    assert_eq!(status, 400, "{said}");
+    assert_eq!(rp.call(Method::POST, "/admin/break-glass", Some(&open)).await.0, 400);
+    for (verb, path) in [
+        (Method::GET, "/admin/upstreams/%00"),
+        (Method::DELETE, "/admin/upstreams/%00"),
+        (Method::GET, "/admin/upstreams/%00/history"),
+        (Method::GET, "/admin/upstreams/%ff"),
+    ] {
+        let (status, said) = rp.call(verb, path, None).await;
+        assert_eq!((status, &said["error"]), (404, &json!("not_found")), "{path}");
+    }
+    let change = json!({"level": "sl3"});
+    assert_eq!(rp.call(Method::PATCH, "/admin/upstreams/%00", Some(&change)).await.0, 404);
+    let nobody = json!({"issuer": "https://idp.example/\u{0}", "for": "1h", "reason": "none"});
+    assert_eq!(rp.call(Method::POST, "/admin/break-glass", Some(&nobody)).await.0, 400);
+    assert_eq!(rp.call(Method::DELETE, "/admin/break-glass", Some(&json!({"issuer": "\u{0}"}))).await.0, 404);
 }

@@ -6,7 +6,7 @@ mod commands;
 mod credentials;
 mod healing;
 mod managed;
-mod pair;
+pub(crate) mod pair;
 mod profiles;
 mod replicas;
 mod silence;

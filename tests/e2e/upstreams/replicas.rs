@@ -43,6 +43,27 @@ async fn one_process_keeps_and_polls_until_its_lease_ends() {
 }
 
 #[tokio::test]
+async fn who_stood_still_beyond_its_lease_writes_nothing_over_what_its_successor_agreed() {
+    let (pair, other) = two("push").await;
+    assert!(pair.rp.link("idp").upstream.lease.hold().await.unwrap());
+    pair.later(6);
+    other.keep("idp").await;
+    let hold =
+        "select encode(push_authorization_hash, 'hex') || coalesce(encode(next_push_authorization_hash, 'hex'), '')
+                from upstream";
+    let agreed = pair.rp.texts(hold).await;
+    // it goes on where it stood, and believes that the stream is its own to make
+    let error = pair.rp.link("idp").keeper.create().await.unwrap_err();
+    assert_eq!(error.to_string(), "upstream idp: another process looks after it by now");
+    assert_eq!(pair.rp.texts(hold).await, agreed);
+    let producer = pair.idp.add_producer().await;
+    pair.idp.emit(&producer, &revoked("s-1")).await;
+    pair.idp.drain().await;
+    let received = "select count(*) from received_set where event_type = 'session-revoked'";
+    assert_eq!(pair.rp.number(received).await, 1, "the transmitter's authorization is the one that is accepted");
+}
+
+#[tokio::test]
 async fn an_orderly_stop_hands_over_at_once() {
     let (pair, other) = two("push").await;
     pair.settle().await;

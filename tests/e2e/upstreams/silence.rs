@@ -73,3 +73,42 @@ async fn a_transmitter_that_does_not_let_us_in_is_told_as_such() {
     peer.keep().await;
     assert_eq!(told(&peer).await, ["refused", "created", "healed"]);
 }
+
+#[tokio::test]
+async fn an_answer_that_is_slower_than_our_patience_is_an_answer() {
+    let peer = Peer::start("push").await;
+    peer.is_helpful().await;
+    peer.keep().await;
+    let first = peer.requests("POST", "/ssf/verify").await.pop().unwrap();
+    for _ in 0..3 {
+        peer.later(60);
+        peer.keep().await;
+    }
+    let asked = peer.requests("POST", "/ssf/verify").await;
+    assert!(asked.len() > 1 && asked.iter().all(|asked| asked["state"] == first["state"]), "{asked:?}");
+    let answer = peer.signed(&peer.verification("v-1", first["state"].as_str().unwrap()));
+    assert_eq!(peer.push(&peer.authorization().await, answer).await.0, 202);
+    peer.keep().await;
+    assert_eq!(shown(&peer, "").await["state"], "verified");
+    let since = "select extract(epoch from verified_answered_at - verified_asked_at)::bigint from upstream";
+    assert_eq!(peer.number(since).await, 180, "it may have been made as soon as it was first asked for");
+    peer.later(60);
+    peer.keep().await;
+    let next = peer.requests("POST", "/ssf/verify").await.pop().unwrap();
+    assert_ne!(next["state"], first["state"], "a state is good for one answer");
+}
+
+#[tokio::test]
+async fn a_transmitter_that_asks_for_a_day_of_patience_is_asked_again_after_ten_minutes() {
+    let peer = Peer::start("push").await;
+    let wish = wiremock::ResponseTemplate::new(429).insert_header("retry-after", "86400");
+    peer.answers_once("POST", "/ssf/verify", wish).await;
+    peer.is_helpful().await;
+    peer.trouble().await;
+    peer.later(599);
+    peer.keep().await;
+    assert_eq!(peer.requests("POST", "/ssf/verify").await.len(), 1);
+    peer.later(1);
+    peer.keep().await;
+    assert_eq!(peer.requests("POST", "/ssf/verify").await.len(), 2);
+}

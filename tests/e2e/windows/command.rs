@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use ssf_harness::road::{Plan, Road};
+use ssf_harness::road::{Plan, Road, an_hour_ago};
 
 const GATEWAY: &str = "[enforcement_points.gateway]\nmechanism = \"stateless\"\ntoken_lifetime = \"2m\"\n";
 
@@ -14,7 +14,7 @@ async fn the_report_of_the_running_service_comes_as_text_json_csv_and_a_picture(
     road.joined().await.unwrap();
     let rp = &road.receivers[0];
     let subject = json!({"format": "opaque", "id": "alice"});
-    let session = json!({"issuer": road.issuer, "subject": subject, "origin": 1_700_000_000});
+    let session = json!({"issuer": road.issuer, "subject": subject, "origin": an_hour_ago()});
     rp.register(&road.http, "s", &session).await.unwrap();
     let check = || async {
         let sids = ["s".to_owned()];

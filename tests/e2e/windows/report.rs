@@ -121,7 +121,6 @@ async fn what_is_wrong_with_a_question_is_named() {
     let rp = Rp::start().await;
     for (path, named) in [
         ("/v1/windows?since=yesterday", "since: "),
-        ("/v1/windows?upstream=%00", "upstream: "),
         ("/v1/windows/cutoffs?limit=0", "limit: "),
         ("/v1/windows/cutoffs?limit=1001", "limit: "),
         ("/v1/windows/cutoffs?after=x", "after: "),
@@ -131,7 +130,12 @@ async fn what_is_wrong_with_a_question_is_named() {
         assert!(said["error_description"].as_str().unwrap().starts_with(named), "{path}: {said}");
     }
     assert_eq!(windows(&rp).await["rows"], json!([]));
-    assert_eq!(rp.call(Method::GET, "/v1/windows?upstream=nobody", None).await.1["rows"], json!([]));
+    for path in ["/v1/windows", "/v1/windows/cutoffs", "/v1/latency"] {
+        for name in ["nobody", "%00"] {
+            let (status, said) = rp.call(Method::GET, &format!("{path}?upstream={name}"), None).await;
+            assert_eq!((status, &said["error"]), (404, &json!("not_found")), "{path} {name}");
+        }
+    }
 }
 
 #[tokio::test]

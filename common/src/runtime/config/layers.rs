@@ -385,6 +385,7 @@ mod tests {
         body_limit = 1000
         patience = "30s"
         token = "***"
+        share = 1.0
         names = []
         "#);
         assert!(toml::from_str::<Settings>(&text).is_ok());

@@ -13,4 +13,4 @@ mod pool;
 
 pub use listen::listen;
 pub use migrate::{MigrationError, migrate, migrate_when_reachable};
-pub use pool::{ACQUIRE_TIMEOUT, connect, connect_lazily, gave_way, is_away};
+pub use pool::{ACQUIRE_TIMEOUT, NO_ANSWER, connect, connect_lazily, gave_way, is_away, within};

@@ -26,7 +26,8 @@ pub fn connect_lazily(options: PgConnectOptions, schema: &str, max_connections: 
     let options = options.application_name(application_name).options([
         ("search_path", schema),
         ("statement_timeout", "30s"),
-        ("idle_in_transaction_session_timeout", "60s"),
+        // a process that stalls in the middle holds locks that others wait for: shorter than any window
+        ("idle_in_transaction_session_timeout", "15s"),
         ("client_min_messages", "warning"),
     ]);
     let options = options.options(PLANNER);
@@ -46,14 +47,28 @@ pub fn connect_lazily(options: PgConnectOptions, schema: &str, max_connections: 
         .connect_lazy_with(options)
 }
 
+/// What the database does within `limit`, or an error that counts as [away](is_away). A server that vanished without a word
+/// (its host is gone, a firewall forgot the connection) would be waited for without end: `statement_timeout` is its own. Longer
+/// than that timeout for whatever must not be given up while it may still be done.
+pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(done) => done,
+        Err(_) => Err(sqlx::Error::Io(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            "the database did not answer in time",
+        ))),
+    }
+}
+
 /// Is it the database that is away (gone, starting, stopping, full), rather than the statement that is wrong?
 pub fn is_away(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
-        // Class 08 is a lost connection, 57P01..03 a server that stops or starts, 53 a server without means.
-        sqlx::Error::Database(error) => error
-            .code()
-            .is_some_and(|code| code.starts_with("08") || code.starts_with("57P0") || code.starts_with("53")),
+        // Class 08 is a lost connection, 57P01..03 a server that stops or starts, 57014 one that did
+        // not get to its end in time, 53 a server without means.
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| ["08", "57P0", "57014", "53"].iter().any(|class| code.starts_with(class)))
+        }
         _ => false,
     }
 }
@@ -76,8 +91,24 @@ const PLANNER: [(&str, &str); 5] = [
     ("jit", "off"),
 ];
 
+/// Longer than a statement may take: when this has passed, the server is not there.
+pub const NO_ANSWER: Duration = Duration::from_secs(35);
+
 /// How long a caller waits for a connection: short, so that a lost database becomes a quick 503.
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection idle for longer is asked whether it still lives.
 const PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_never_answers_counts_as_away() {
+        let never = std::future::pending::<Result<(), sqlx::Error>>();
+        let error = within(Duration::from_millis(1), never).await.unwrap_err();
+        assert!(is_away(&error), "{error}");
+        assert_eq!(within(NO_ANSWER, async { Ok(7) }).await.unwrap(), 7);
+    }
+}

@@ -3,7 +3,9 @@
 mod audit;
 mod break_glass;
 mod effects;
+mod forget;
 pub mod upstreams;
+mod withheld;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -19,5 +21,9 @@ pub fn router(state: ApiState) -> Router {
         .route("/admin/effects/replay", post(effects::replay))
         .route("/admin/effects/{id}", get(effects::show))
         .route("/admin/break-glass", get(break_glass::list).post(break_glass::open).delete(break_glass::close))
+        .route("/admin/forget", post(forget::forget))
+        .route("/admin/withheld", get(withheld::list))
+        .route("/admin/withheld/{id}/apply", post(withheld::apply))
+        .route("/admin/withheld/{id}/discard", post(withheld::discard))
         .with_state(state)
 }

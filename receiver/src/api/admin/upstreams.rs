@@ -12,7 +12,7 @@
 //! One of the settings is never changed here: 409. Files are not named over HTTP: whoever may make an upstream shall not
 //! have the service read its host's files to a transmitter of their choice.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::api::ApiError;
-use crate::api::extract::{Asked, Body};
+use crate::api::extract::{Asked, Body, NO_UPSTREAM, Name};
 use crate::audit::Actor;
 use crate::upstream::managed::Farewell;
 use crate::upstream::store::Line;
@@ -76,13 +76,13 @@ async fn add(
     Ok((StatusCode::CREATED, Json(found(&managed, &name).await?)))
 }
 
-async fn show(State(managed): State<Managed>, Path(name): Path<String>) -> Result<Json<Overview>, ApiError> {
+async fn show(State(managed): State<Managed>, Name(name): Name) -> Result<Json<Overview>, ApiError> {
     Ok(Json(found(&managed, &name).await?))
 }
 
 async fn change(
     State(managed): State<Managed>,
-    Path(name): Path<String>,
+    Name(name): Name,
     Body(change): Body<Map<String, Value>>,
 ) -> Result<Json<Overview>, ApiError> {
     without_files(&change)?;
@@ -90,14 +90,14 @@ async fn change(
     Ok(Json(found(&managed, &name).await?))
 }
 
-async fn remove(State(managed): State<Managed>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
+async fn remove(State(managed): State<Managed>, Name(name): Name) -> Result<Json<Value>, ApiError> {
     let stream: Farewell = managed.remove(&name, &Actor::AdminApi).await?;
     Ok(Json(json!({"removed": name, "stream": stream})))
 }
 
 async fn history(
     State(managed): State<Managed>,
-    Path(name): Path<String>,
+    Name(name): Name,
     Asked(page): Asked<Page>,
 ) -> Result<Json<History>, ApiError> {
     let limit = page.limit.unwrap_or(100);
@@ -105,11 +105,11 @@ async fn history(
         return Err(ApiError::InvalidRequest("limit: must be 1 to 1000".to_owned()));
     }
     let lines = managed.history(&name, page.before, limit).await?;
-    Ok(Json(History { history: lines.ok_or(ApiError::NotFound(NONE))? }))
+    Ok(Json(History { history: lines.ok_or(ApiError::NotFound(NO_UPSTREAM))? }))
 }
 
 async fn found(managed: &Managed, name: &str) -> Result<Overview, ApiError> {
-    managed.overview(name).await?.ok_or(ApiError::NotFound(NONE))
+    managed.overview(name).await?.ok_or(ApiError::NotFound(NO_UPSTREAM))
 }
 
 fn without_files(said: &Map<String, Value>) -> Result<(), ApiError> {
@@ -128,10 +128,8 @@ impl From<ManagedError> for ApiError {
             ManagedError::InSettings(_) | ManagedError::Taken(_) | ManagedError::Sealed(_) => {
                 Self::Conflict(error.to_string())
             }
-            ManagedError::Unknown(_) => Self::NotFound(NONE),
+            ManagedError::Unknown(_) => Self::NotFound(NO_UPSTREAM),
             ManagedError::Store(error) => Self::Store(error),
         }
     }
 }
-
-const NONE: &str = "there is no upstream of this name";

@@ -171,26 +171,31 @@ pub(in crate::effects) async fn refused(
 
 /// The target is not well: its breaker opens, or stays open. Returns how often that was so in a row.
 ///
-/// Callbacks that fail together count once: an attempt that began before the last failure was noted adds none.
+/// Callbacks that fail together count once: an attempt that began before the last failure was noted adds none. `None`: the
+/// lease is another's by now, and what it has to say of the target is news of the past.
 pub(in crate::effects) async fn failed(
     db: &mut PgConnection,
     target: &str,
+    (position, lease): (i64, LeaseId),
     began_at: Timestamp,
     trouble: &str,
     now: Timestamp,
-) -> Result<i32, sqlx::Error> {
+) -> Result<Option<i32>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"update effect_target
            set failures = case when failures > 0 and trouble_at >= $2 then failures else failures + 1 end,
                retry_at = greatest(retry_at, $4), trouble = $3, trouble_at = $4
            where name = $1
+             and exists (select from callback where target = $1 and position = $5 and lease_id = $6)
            returning failures"#,
         target,
         began_at as Timestamp,
         trouble,
         now as Timestamp,
+        position,
+        lease as LeaseId,
     )
-    .fetch_one(db)
+    .fetch_optional(db)
     .await
 }
 

@@ -2,6 +2,7 @@
 
 pub(super) mod callbacks;
 pub(super) mod desk;
+pub(super) mod gaps;
 pub(super) mod spread;
 pub(super) mod upkeep;
 pub(super) mod watch;

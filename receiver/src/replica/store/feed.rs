@@ -110,19 +110,33 @@ pub(in crate::replica) struct Changes {
     pub(in crate::replica) horizon: i64,
     /// Sessions that were changed or removed, at most as many as asked for.
     pub(in crate::replica) sids: Vec<Sid>,
+    /// The transactions that did it, all of them, at most as many as asked for.
+    pub(in crate::replica) xids: Vec<i64>,
 }
 
-/// The sessions that were changed by transactions from the number `since` on, up to `limit` of them.
-pub(in crate::replica) async fn changes(db: &mut PgConnection, since: i64, limit: i64) -> Result<Changes, sqlx::Error> {
+/// The sessions that were changed by transactions from the number `since` on, up to `limit` of them; without those of the
+/// transactions `seen`, which were read before: what a transaction did is seen whole or not at all.
+pub(in crate::replica) async fn changes(
+    db: &mut PgConnection,
+    since: i64,
+    seen: &[i64],
+    limit: i64,
+) -> Result<Changes, sqlx::Error> {
     let row = sqlx::query!(
         r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "horizon!",
-                  array(select sid from session_change where xid >= $1 order by xid, sid limit $2) as "sids!: Vec<Sid>""#,
+                  array(
+                      select sid from session_change where xid >= $1 and xid <> all($3) order by xid, sid limit $2
+                  ) as "sids!: Vec<Sid>",
+                  array(
+                      select distinct xid from session_change where xid >= $1 and xid <> all($3) order by xid limit $2
+                  ) as "xids!: Vec<i64>""#,
         since,
         limit,
+        seen,
     )
     .fetch_one(db)
     .await?;
-    Ok(Changes { horizon: row.horizon, sids: row.sids })
+    Ok(Changes { horizon: row.horizon, sids: row.sids, xids: row.xids })
 }
 
 /// One cut-off that was removed.
@@ -154,10 +168,26 @@ pub(in crate::replica) async fn removals(
     .await
 }
 
-/// Removes the notes of transactions below this number.
-pub(in crate::replica) async fn trim(db: &mut PgConnection, below: i64) -> Result<(), sqlx::Error> {
-    sqlx::query!("delete from session_change where xid < $1", below).execute(&mut *db).await?;
-    sqlx::query!("delete from cutoff_removal where xid < $1", below).execute(db).await?;
+/// Removes the notes of transactions below this number, the oldest first, at most `limit` of each kind.
+pub(in crate::replica) async fn trim(db: &mut PgConnection, below: i64, limit: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from session_change where ctid = any(array(
+             select ctid from session_change where xid < $1 order by xid, sid limit $2
+         ))",
+        below,
+        limit,
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "delete from cutoff_removal where ctid = any(array(
+             select ctid from cutoff_removal where xid < $1 order by xid, issuer_id, key limit $2
+         ))",
+        below,
+        limit,
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 

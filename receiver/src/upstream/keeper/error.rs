@@ -57,6 +57,12 @@ pub enum KeeperError {
         /// How many there are.
         found: usize,
     },
+    /// The lease ended while the transmitter was asked, and is another process's.
+    #[error("upstream {name}: another process looks after it by now")]
+    Superseded {
+        /// Our name for the upstream.
+        name: String,
+    },
     /// The database did not do it.
     #[error("the database did not answer")]
     Store(#[from] sqlx::Error),

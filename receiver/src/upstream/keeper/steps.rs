@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::StatusCode;
 use secrecy::SecretString;
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use ssf_common::event::StreamStatus;
 use ssf_common::id::StreamId;
 use ssf_common::protocol::{Metadata, StreamConfiguration, UpdateStream, VerifyRequest};
 use ssf_common::runtime::Worker;
-use ssf_common::runtime::telemetry::chain;
 
 use super::KeeperError;
 use crate::upstream::client::CallError;
@@ -21,9 +21,9 @@ use crate::upstream::{Digest, Held, Method, Upstream, store};
 /// Keeps the stream of one upstream.
 #[derive(Debug)]
 pub struct Keeper {
-    upstream: Arc<Upstream>,
+    pub(super) upstream: Arc<Upstream>,
     progress: Mutex<Progress>,
-    trouble: Mutex<Option<String>>,
+    pub(super) trouble: Mutex<Option<String>>,
 }
 
 impl Keeper {
@@ -78,7 +78,8 @@ impl Keeper {
         Ok(answer)
     }
 
-    /// Asks for a verification event with a fresh state, unless somebody did after `not_since`. Says the state.
+    /// Asks for a verification event, unless somebody did after `not_since`. Says the state: a fresh one, or that of an event
+    /// which was asked for and has not come, so that it answers whenever it does.
     pub async fn verify(
         &self,
         stream_id: &StreamId,
@@ -89,12 +90,11 @@ impl Keeper {
             return Ok(None);
         }
         let env = &self.upstream.env;
-        let state = env.random.secret();
+        let fresh = env.random.secret();
         // The event may be here before the answer to the request is.
         let now = env.now();
-        if !store::begin_verification(&mut *self.db().await?, self.upstream.id, &state, not_since, now).await? {
-            return Ok(None);
-        }
+        let begun = store::begin_verification(&mut *self.db().await?, self.upstream.id, &fresh, not_since, now).await?;
+        let Some(state) = begun else { return Ok(None) };
         let wanted = VerifyRequest { stream_id: stream_id.clone(), state: Some(state.clone()) };
         self.upstream.client.verify(&metadata, &wanted).await.map_err(self.call())?;
         Ok(Some(state))
@@ -266,7 +266,10 @@ impl Keeper {
         let stream = plan::accepted(answer, &upstream.settings, upstream.method())
             .map_err(|source| KeeperError::Stream { name: upstream.name.clone(), source })?;
         let now = upstream.env.now();
-        store::hold_stream(&mut *self.db().await?, upstream.id, &stream, confirmed, now).await?;
+        let mut db = self.db().await?;
+        let mut tx = self.fenced(&mut db).await?;
+        store::hold_stream(&mut tx, upstream.id, &stream, confirmed, now).await?;
+        tx.commit().await?;
         self.note(|progress| {
             progress.inspected_at = Some(now);
             let seconds = answer.min_verification_interval.unwrap_or(0).min(MAX_INTERVAL);
@@ -286,58 +289,23 @@ impl Keeper {
         let digest = Digest::of(header.as_bytes());
         let now = upstream.env.now();
         self.note(|progress| progress.authorized_at = Some(now));
-        store::propose_authorization(&mut *self.db().await?, upstream.id, &digest, now).await?;
+        let mut db = self.db().await?;
+        let mut tx = self.fenced(&mut db).await?;
+        store::propose_authorization(&mut tx, upstream.id, &digest, now).await?;
+        tx.commit().await?;
         upstream.read_held().await?;
         Ok(Some((header.into(), digest)))
     }
 
-    /// Trouble that lasts is written down once; a transmitter that asks for patience gets it.
-    async fn remember(&self, error: &KeeperError) {
+    /// A transaction in which no other process looks after the upstream. One that stood still while it waited for the
+    /// transmitter must not write over what its successor agreed with it meanwhile.
+    async fn fenced<'a>(&self, db: &'a mut PgConnection) -> Result<Transaction<'a, Postgres>, KeeperError> {
         let upstream = &self.upstream;
-        let now = upstream.env.now();
-        let wait = match error {
-            KeeperError::Call { source, .. } => source.retry_after(),
-            // Only people can help; asking every few seconds does not.
-            KeeperError::Stream { .. } | KeeperError::NoneIsOurs { .. } => Some(FOR_PEOPLE),
-            _ => None,
-        };
-        if let Some(wait) = wait {
-            self.note(|progress| progress.not_before = Some(now.plus(wait)));
+        let mut tx = db.begin().await?;
+        if store::is_anothers(&mut tx, upstream.id, upstream.lease.holder(), upstream.env.now()).await? {
+            return Err(KeeperError::Superseded { name: upstream.name.clone() });
         }
-        let text: String = chain(error).chars().filter(|c| *c != '\0').take(MAX_TROUBLE).collect();
-        let is_news =
-            self.trouble.lock().unwrap_or_else(PoisonError::into_inner).replace(text.clone()).as_ref() != Some(&text);
-        if is_news && !matches!(error, KeeperError::Store(_)) {
-            let what = if error.is_refusal() { What::Refused } else { What::Trouble };
-            let noted = async {
-                if store::note_trouble(&mut *self.db().await?, upstream.id, &text, now).await? {
-                    store::record(&mut *self.db().await?, upstream.id, &[Entry::because(what, text, now)]).await?;
-                }
-                Ok::<_, sqlx::Error>(())
-            }
-            .await;
-            if let Err(error) = noted {
-                tracing::debug!(error = %chain(&error), "the trouble of an upstream could not be noted");
-            }
-        }
-    }
-
-    /// A step that succeeded ends the trouble.
-    async fn recovered(&self) {
-        let is_remembered = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take().is_some();
-        if !is_remembered && self.upstream.held().trouble_at.is_none() {
-            return;
-        }
-        let (id, now) = (self.upstream.id, self.upstream.env.now());
-        let noted = async {
-            if store::note_contact(&mut *self.db().await?, id, now).await? {
-                store::record(&mut *self.db().await?, id, &[Entry::new(What::Healed, now)]).await?;
-            }
-            self.upstream.read_held().await
-        };
-        if let Err(error) = noted.await {
-            tracing::debug!(error = %chain(&error), "the end of an upstream's trouble could not be noted");
-        }
+        Ok(tx)
     }
 
     fn call(&self) -> impl Fn(CallError) -> KeeperError + use<> {
@@ -345,7 +313,7 @@ impl Keeper {
         move |source| KeeperError::Call { name: name.clone(), source }
     }
 
-    async fn db(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, sqlx::Error> {
+    pub(super) async fn db(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, sqlx::Error> {
         self.upstream.pool.acquire().await
     }
 
@@ -353,7 +321,7 @@ impl Keeper {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, change: impl FnOnce(&mut Progress)) {
+    pub(super) fn note(&self, change: impl FnOnce(&mut Progress)) {
         change(&mut self.progress());
     }
 }
@@ -376,5 +344,3 @@ impl Worker for Keeper {
 
 /// No transmitter means a longer one; a day.
 const MAX_INTERVAL: u64 = 86_400;
-const MAX_TROUBLE: usize = 1_024;
-const FOR_PEOPLE: std::time::Duration = std::time::Duration::from_mins(1);

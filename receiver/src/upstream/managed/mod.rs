@@ -11,7 +11,7 @@ use std::time::Duration;
 pub use document::{Document, DocumentError, MASKED};
 pub use sealing::{SealError, Sealing};
 use serde_json::{Map, Value, json};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 use ssf_common::id::StreamId;
 use ssf_common::runtime::Env;
 use ssf_common::runtime::telemetry::chain;
@@ -124,6 +124,33 @@ impl Managed {
             Ok(upstream) => farewell(&upstream).await,
             Err(error) => Farewell { stream_id: None, is_deleted: false, reason: Some(chain(&error)) },
         })
+    }
+
+    /// Follows the settings: who is named there no more, and was not made while running, is removed, so that nobody waits for
+    /// a word of it; who is named there is not. Says how many that concerned.
+    pub async fn follow_settings(&self) -> Result<usize, sqlx::Error> {
+        let (now, mut db) = (self.env.now(), self.pool.acquire().await?);
+        let configured: Vec<&str> = self.settings.upstreams.keys().map(String::as_str).collect();
+        let abandoned = store::abandoned(&mut db, &configured, now).await?;
+        for name in &abandoned {
+            let mut tx = db.begin().await?;
+            if let Some(id) = store::mark_removed(&mut tx, name, now).await? {
+                let why = Entry::because(What::Removed, "the settings do not name it any more".to_owned(), now);
+                store::record(&mut tx, id, &[why]).await?;
+            }
+            tx.commit().await?;
+            tracing::warn!(
+                upstream.name = name,
+                "the settings do not name this upstream any more: it is removed, and what it decided stays in force"
+            );
+        }
+        let returned = store::removed(&mut db, &configured).await?;
+        for name in &returned {
+            if let Some(settings) = self.settings.upstreams.get(name) {
+                write_down(&mut db, name, settings, &self.env).await?;
+            }
+        }
+        Ok(abandoned.len() + returned.len())
     }
 
     /// All upstreams that there are, by name; with those that were, if asked for.

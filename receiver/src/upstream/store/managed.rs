@@ -94,7 +94,7 @@ pub(in crate::upstream) async fn mark_removed(
                lost_cause = case when stream_id is null then lost_cause else coalesce(lost_cause, 'stream_released') end,
                stream_id = null, stream_status = 'absent', status_reason = null, status_at = null,
                status_received_at = null, status_read_at = null, poll_endpoint = null,
-               verification_state = null, verification_sent_at = null, trouble = null, trouble_at = null,
+               verification_state = null, verification_sent_at = null, verification_asked_at = null, trouble = null, trouble_at = null,
                removed_at = $2, updated_at = $2, state = 'removed', state_since = $2
            where name = $1
            returning id as "id: UpstreamId""#,
@@ -102,6 +102,39 @@ pub(in crate::upstream) async fn mark_removed(
         now as Timestamp,
     )
     .fetch_optional(db)
+    .await
+}
+
+/// The upstreams that are configured nowhere any more: neither in the settings, which name `configured`, nor made while
+/// running, and nobody looks after them, as a process with other settings would.
+pub(in crate::upstream) async fn abandoned(
+    db: &mut PgConnection,
+    configured: &[&str],
+    now: Timestamp,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select name from upstream u
+         where removed_at is null and name <> all($1)
+           and not exists (select from managed_upstream m where m.name = u.name)
+           and not exists (select from upstream_lease l where l.upstream_id = u.id and l.until > $2)
+         order by name",
+        configured as &[&str],
+        now as Timestamp,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Which of these upstreams count as removed.
+pub(in crate::upstream) async fn removed(
+    db: &mut PgConnection,
+    configured: &[&str],
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select name from upstream where removed_at is not null and name = any($1) order by name",
+        configured as &[&str],
+    )
+    .fetch_all(db)
     .await
 }
 

@@ -12,6 +12,6 @@ pub use history::{Line, history, record};
 pub use lease::release;
 pub(super) use lease::take;
 pub use managed::{ManagedRow, all};
-pub(super) use managed::{delete, find, insert, mark_removed, replace};
+pub(super) use managed::{abandoned, delete, find, insert, mark_removed, removed, replace};
 pub(super) use overview::overviews;
 pub use rows::*;

@@ -15,7 +15,8 @@ pub(in crate::upstream) async fn overviews(
         r#"select u.id as "id: UpstreamId", u.name, i.url as issuer, u.delivery_method,
                   s.received_at as "last_set_at?: Timestamp", l.until as "held_until?: Timestamp",
                   u.updated_at as "updated_at: Timestamp",
-                  u.trouble, u.trouble_at as "trouble_at: Timestamp", m.name is not null as "is_managed!"
+                  u.trouble, u.trouble_at as "trouble_at: Timestamp", m.name is not null as "is_managed!",
+                  (select count(*) from withheld w where w.upstream_id = u.id and w.state = 'waiting') as "withheld!"
            from upstream u
            join issuer i on i.id = u.issuer_id
            left join managed_upstream m on m.name = u.name
@@ -37,6 +38,7 @@ pub(in crate::upstream) async fn overviews(
         seen.push(Seen {
             name: row.name,
             issuer: row.issuer,
+            withheld: row.withheld,
             delivery: row.delivery_method,
             is_managed: row.is_managed,
             last_set_at: row.last_set_at,

@@ -7,7 +7,7 @@ use ssf_common::id::{IssuerUrl, StreamId};
 
 use crate::config::Level;
 use crate::upstream::state::State;
-use crate::upstream::{Digest, Held, IssuerId, Method, Stream, UpstreamId};
+use crate::upstream::{Digest, Held, IssuerId, Method, ProcessId, Stream, UpstreamId};
 
 /// An upstream to be written down for the first time; no stream exists yet.
 #[derive(Clone, Debug)]
@@ -69,6 +69,7 @@ pub async fn ensure(db: &mut PgConnection, new: &NewUpstream<'_>, now: Timestamp
                    then u.poll_endpoint end,
                verification_state = case when u.issuer_id = excluded.issuer_id then u.verification_state end,
                verification_sent_at = case when u.issuer_id = excluded.issuer_id then u.verification_sent_at end,
+               verification_asked_at = case when u.issuer_id = excluded.issuer_id then u.verification_asked_at end,
                verified_asked_at = case when u.issuer_id = excluded.issuer_id then u.verified_asked_at end,
                verified_answered_at = case when u.issuer_id = excluded.issuer_id then u.verified_answered_at end,
                verified_occurred_at = case when u.issuer_id = excluded.issuer_id then u.verified_occurred_at end,
@@ -136,6 +137,24 @@ pub async fn streams_of_others(db: &mut PgConnection, id: UpstreamId) -> Result<
     .await
 }
 
+/// Whether another process looks after the upstream now; locks its lease until the end of the transaction, so that it stays so.
+pub async fn is_anothers(
+    db: &mut PgConnection,
+    id: UpstreamId,
+    holder: ProcessId,
+    now: Timestamp,
+) -> Result<bool, sqlx::Error> {
+    let holder = sqlx::query_scalar!(
+        "select holder <> $2 and until > $3 from upstream_lease where upstream_id = $1 for share",
+        id as UpstreamId,
+        holder as ProcessId,
+        now as Timestamp,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(holder.flatten().unwrap_or(false))
+}
+
 /// The authorization about to be registered at the transmitter: accepted from now on, beside the present one.
 pub async fn propose_authorization(
     db: &mut PgConnection,
@@ -172,6 +191,7 @@ pub async fn hold_stream(
              status_read_at = case when stream_id = $2 then status_read_at end,
              verification_state = case when stream_id = $2 then verification_state end,
              verification_sent_at = case when stream_id = $2 then verification_sent_at end,
+             verification_asked_at = case when stream_id = $2 then verification_asked_at end,
              last_verified_at = case when stream_id = $2 then last_verified_at end,
              unanswered_since = case when stream_id = $2 then unanswered_since end,
              stream_id = $2, audiences = $3, events_delivered = $4, poll_endpoint = $5,
@@ -271,18 +291,21 @@ pub async fn begin_verification(
     state: &str,
     not_since: Timestamp,
     now: Timestamp,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!(
-        "update upstream set verification_state = $2, verification_sent_at = $4, updated_at = $4
-         where id = $1 and (verification_sent_at is null or verification_sent_at <= $3)",
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"update upstream
+           set verification_state = coalesce(verification_state, $2), verification_sent_at = $4,
+               verification_asked_at = case when verification_state is null then $4 else verification_asked_at end,
+               updated_at = $4
+           where id = $1 and (verification_sent_at is null or verification_sent_at <= $3)
+           returning verification_state as "state!""#,
         id as UpstreamId,
         state,
         not_since as Timestamp,
         now as Timestamp,
     )
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    .fetch_optional(db)
+    .await
 }
 
 /// A verification that was asked for at `asked_at` is granted: from now on its event is waited for.

@@ -33,3 +33,18 @@ $$;
 comment on function walk_gap() is 'Notes a gap whose sessions are to be told of; fires when one is written down.';
 create trigger gap_is_walked after insert on upstream_gap
     referencing new table as gap for each statement execute function walk_gap();
+
+-- Another root secret gives other keys: nothing that is stored would be found again, and nobody would notice.
+create table subject_key_check (
+    one    boolean primary key default true,
+    digest bytea   not null,
+    constraint subject_key_check_has_one_row check (one),
+    constraint subject_key_check_has_16_bytes check (octet_length(digest) = 16)
+);
+comment on table subject_key_check is 'One row: by what the keys in this database were made. A process with another privacy.subject_key does not start.';
+comment on column subject_key_check.one is 'Always true: there is one row.';
+comment on column subject_key_check.digest is 'A digest under the key; tells nothing of it, nor of any subject.';
+
+-- An event that was asked for twice under one state may come twice: the second one is an answer, too.
+alter table upstream add column verification_answered_state text;
+comment on column upstream.verification_answered_state is 'The state that was last answered: an event that carries it once more is no wrong one.';

@@ -27,7 +27,7 @@ use crate::guard::{Challenge, Gateway, Local};
 use crate::inbox::Inbox;
 use crate::proof::Terms;
 use crate::replica::{FollowChanges, FollowFeed, Plan, Replica, SignsOfLife};
-use crate::session::Keyring;
+use crate::session::{KeyCheckError, Keyring, key_check};
 use crate::upkeep::{Kept, Upkeep};
 use crate::upstream::Managed;
 use crate::upstream::link::SetUpError;
@@ -57,6 +57,9 @@ pub enum OpenError {
     /// A setting.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// Another secret made the keys in this database.
+    #[error(transparent)]
+    SubjectKey(#[from] KeyCheckError),
     /// An upstream.
     #[error(transparent)]
     Upstream(#[from] SetUpError),
@@ -74,6 +77,7 @@ impl Receiver {
     pub async fn open(settings: Arc<Settings>, env: Env, pool: PgPool) -> Result<Self, OpenError> {
         let root = settings.subject_key(&*env.random)?;
         let keyring = Keyring::new(&root);
+        key_check::check(&mut *pool.acquire().await?, &keyring).await?;
         let replica = Replica::open(pool.clone(), env.clone(), plan(&settings)).await?;
         let inbox = Inbox::new(pool.clone(), env.clone(), keyring.clone(), replica.clone())
             .knowing_for(settings.inbox.replay_horizon.duration());

@@ -8,7 +8,7 @@ use ssf_common::runtime::{Env, Shutdown};
 use ssf_receiver::audit::Actor;
 use ssf_receiver::config::Settings;
 use ssf_receiver::forget::{self, Whom};
-use ssf_receiver::session::Keyring;
+use ssf_receiver::session::{Keyring, key_check};
 
 use super::database::{Database, Role};
 use super::print::print_json;
@@ -48,6 +48,7 @@ impl Forget {
         let done = async {
             database.migrate(&settings, &Shutdown::default()).await?;
             let keyring = Keyring::new(&settings.subject_key(&*env.random)?);
+            key_check::check(&mut *database.pool.acquire().await?, &keyring).await?;
             let actor = Actor::CommandLine(rustix::process::getuid().as_raw());
             let cap = settings.lineage.cap.duration();
             let forgotten = forget::forget(&database.pool, &env, &keyring, &whom, cap, &actor).await?;

@@ -9,8 +9,8 @@ use crate::cutoff::{Registers, Standing};
 use crate::session::SubjectKey;
 use crate::upstream::IssuerId;
 
-/// The registers of every subject key, issuer by issuer. An entry takes 48 bytes, with what a hash table leaves free at
-/// most 112.
+/// The registers of every subject key, issuer by issuer. An entry takes 32 bytes, with what a hash table leaves free at
+/// most 75; one that was ever blocked has a second one.
 ///
 /// Each issuer's keys are spread over many small tables, so that growing one of them takes a fraction of a
 /// millisecond, during which nobody can look.
@@ -25,15 +25,18 @@ impl Cutoffs {
     pub fn merge(&mut self, issuer: IssuerId, key: SubjectKey, told: &Registers) {
         let shards = self.issuers.entry(issuer).or_insert_with(empty);
         let shard = shard_of(shards, key);
-        let before = shard.len();
-        shard.entry(key).or_insert(Packed::NOTHING).merge(told);
-        self.count += shard.len() - before;
+        let is_new = !shard.knows(key);
+        shard.cuts.entry(key).or_insert(Packed::NOTHING).merge([told.revoked_before, told.revalidate_before]);
+        if told.blocked_at.is_some() || told.unblocked_at.is_some() {
+            shard.blocks.entry(key).or_insert(Packed::NOTHING).merge([told.blocked_at, told.unblocked_at]);
+        }
+        self.count += usize::from(is_new);
     }
 
     /// Replaces what is known of one key: a row was removed, and this is what stands there now.
     pub fn replace(&mut self, issuer: IssuerId, key: SubjectKey, now: Option<&Registers>) {
         if let Some(shards) = self.issuers.get_mut(&issuer)
-            && shard_of(shards, key).remove(&key).is_some()
+            && shard_of(shards, key).forget(key)
         {
             self.count -= 1;
         }
@@ -45,8 +48,8 @@ impl Cutoffs {
     /// What all these keys of one issuer say together.
     pub fn standing(&self, issuer: IssuerId, keys: &[SubjectKey]) -> Standing {
         let Some(shards) = self.issuers.get(&issuer) else { return Standing::default() };
-        let known = keys.iter().filter_map(|key| shards[place_of(*key)].get(key));
-        known.fold(Standing::default(), |standing, packed| standing.with(&packed.registers()))
+        let known = keys.iter().filter_map(|key| shards[place_of(*key)].registers(*key));
+        known.fold(Standing::default(), |standing, registers| standing.with(&registers))
     }
 
     /// How many keys something is known of.
@@ -63,11 +66,38 @@ impl Cutoffs {
     pub fn bytes(&self) -> usize {
         let shards = self.issuers.values().flat_map(|shards| shards.iter());
         // a table fills at most seven of eight places, each of which has one more byte of its own
-        shards.map(|shard| shard.capacity() * 8 / 7 * (ENTRY + 1)).sum()
+        shards.map(|shard| (shard.cuts.capacity() + shard.blocks.capacity()) * 8 / 7 * (ENTRY + 1)).sum()
     }
 }
 
-type Shard = HashMap<SubjectKey, Packed, BuildHasherDefault<Uniform>>;
+type Table = HashMap<SubjectKey, Packed, BuildHasherDefault<Uniform>>;
+
+/// Most keys were never blocked, and need no room for it. Every key that is known stands among the cuts.
+#[derive(Debug, Default)]
+struct Shard {
+    /// `revoked_before` and `revalidate_before`.
+    cuts: Table,
+    /// `blocked_at` and `unblocked_at`.
+    blocks: Table,
+}
+
+impl Shard {
+    fn knows(&self, key: SubjectKey) -> bool {
+        self.cuts.contains_key(&key)
+    }
+
+    /// Whether anything was known.
+    fn forget(&mut self, key: SubjectKey) -> bool {
+        self.blocks.remove(&key);
+        self.cuts.remove(&key).is_some()
+    }
+
+    fn registers(&self, key: SubjectKey) -> Option<Registers> {
+        let [revoked_before, revalidate_before] = self.cuts.get(&key)?.times();
+        let [blocked_at, unblocked_at] = self.blocks.get(&key).copied().unwrap_or(Packed::NOTHING).times();
+        Some(Registers { revoked_before, revalidate_before, blocked_at, unblocked_at })
+    }
+}
 
 fn empty() -> Box<[Shard]> {
     (0..SHARDS).map(|_| Shard::default()).collect()
@@ -81,24 +111,21 @@ fn shard_of(shards: &mut [Shard], key: SubjectKey) -> &mut Shard {
     &mut shards[place_of(key)]
 }
 
-/// Registers in microseconds since 1970; what is not set is earlier than every time.
+/// Two registers in microseconds since 1970; what is not set is earlier than every time.
 #[derive(Clone, Copy, Debug)]
-struct Packed([i64; 4]);
+struct Packed([i64; 2]);
 
 impl Packed {
-    const NOTHING: Self = Self([NEVER; 4]);
+    const NOTHING: Self = Self([NEVER; 2]);
 
-    fn merge(&mut self, told: &Registers) {
-        let told = [told.revoked_before, told.revalidate_before, told.blocked_at, told.unblocked_at];
+    fn merge(&mut self, told: [Option<Timestamp>; 2]) {
         for (known, told) in self.0.iter_mut().zip(told) {
             *known = told.map_or(*known, |at| at.unix_micros().max(*known));
         }
     }
 
-    fn registers(self) -> Registers {
-        let [revoked_before, revalidate_before, blocked_at, unblocked_at] =
-            self.0.map(|micros| (micros != NEVER).then(|| Timestamp::from_unix_micros(micros)));
-        Registers { revoked_before, revalidate_before, blocked_at, unblocked_at }
+    fn times(self) -> [Option<Timestamp>; 2] {
+        self.0.map(|micros| (micros != NEVER).then(|| Timestamp::from_unix_micros(micros)))
     }
 }
 
@@ -184,8 +211,8 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_off_never_takes_more_than_150_bytes() {
-        assert_eq!(ENTRY, 48);
+    fn a_cut_off_never_takes_more_than_80_bytes() {
+        assert_eq!(ENTRY, 32);
         let (mut cutoffs, random) = (Cutoffs::default(), SeededRandom::new(1));
         let at = Registers { revoked_before: Some(Timestamp::EPOCH), ..Registers::default() };
         for number in 1..=300_000 {
@@ -193,7 +220,7 @@ mod tests {
             random.fill(&mut key);
             cutoffs.merge(issuer(1), SubjectKey(key), &at);
             if number >= 10_000 && number % 997 == 0 {
-                assert!(cutoffs.bytes() <= 150 * number, "{number}: {} bytes", cutoffs.bytes());
+                assert!(cutoffs.bytes() <= 80 * number, "{number}: {} bytes", cutoffs.bytes());
             }
         }
         assert_eq!(cutoffs.len(), 300_000);

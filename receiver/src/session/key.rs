@@ -93,6 +93,13 @@ impl Keyring {
         Ok(self.digests(issuer, &conjunctions))
     }
 
+    /// What tells one root secret from another; no issuer's key, for no issuer's name begins with NUL.
+    pub(super) fn check_value(&self) -> [u8; 16] {
+        let mut value = [0; 16];
+        value.copy_from_slice(&hmac(self.extracted.expose_secret(), b"\0check")[..16]);
+        value
+    }
+
     fn digests(&self, issuer: &IssuerUrl, conjunctions: &[Vec<Atom<'_>>]) -> Vec<SubjectKey> {
         let issuer_key = hmac(self.extracted.expose_secret(), issuer.as_str().as_bytes());
         let keys: BTreeSet<_> = conjunctions.iter().map(|atoms| digest(&issuer_key, atoms.clone())).collect();

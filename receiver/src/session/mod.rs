@@ -6,6 +6,7 @@
 pub mod assertion;
 pub mod describe;
 pub mod key;
+pub mod key_check;
 pub mod record;
 pub mod register;
 pub mod store;
@@ -13,5 +14,6 @@ pub mod store;
 pub use assertion::{AssertionError, SamlAssertion};
 pub use describe::{Described, Description, DescriptionError, Members};
 pub use key::{Keyring, MAX_KEYS, SubjectKey, TooManyKeys};
+pub use key_check::KeyCheckError;
 pub use record::{Assertions, Binding, OriginMovedBack, Session, Sid};
 pub use register::{RegisterError, Registered};

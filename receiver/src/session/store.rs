@@ -130,3 +130,16 @@ pub async fn end(db: &mut PgConnection, sid: &Sid, now: Timestamp) -> Result<boo
 fn binding(name: &str) -> Result<Binding, sqlx::Error> {
     Binding::from_name(name).ok_or_else(|| sqlx::Error::Decode("session.binding holds no known binding".into()))
 }
+
+/// The value that the first process on this database noted: this one, if there was none.
+pub(super) async fn first_check_value(db: &mut PgConnection, value: &[u8; 16]) -> Result<Vec<u8>, sqlx::Error> {
+    sqlx::query_scalar!(
+        // the update changes nothing; it makes the row that is already there come back
+        "insert into subject_key_check as known (digest) values ($1)
+         on conflict (one) do update set digest = known.digest
+         returning digest",
+        value.as_slice(),
+    )
+    .fetch_one(db)
+    .await
+}

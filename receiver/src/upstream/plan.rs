@@ -106,7 +106,8 @@ impl Progress {
         if let Some(mismatch) = self.mismatch(held, settings, is_time, now) {
             return Step::Reauthorize(stream_id.clone(), mismatch);
         }
-        if is_time { Step::Verify(stream_id.clone(), now.minus(patience)) } else { Step::Rest }
+        // It would not be sent while it is held back, and when it flows again it is asked for at once.
+        if is_time && !is_held_back { Step::Verify(stream_id.clone(), now.minus(patience)) } else { Step::Rest }
     }
 }
 

@@ -1,8 +1,13 @@
 //! Several processes on one database: one of them looks after an upstream, and pushes may arrive at any.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ssf_common::runtime::{Shutdown, Worker as _};
+use ssf_common::random::SystemRandom;
+use ssf_common::runtime::config::Layers;
+use ssf_common::runtime::{Env, Shutdown, Worker as _};
+use ssf_receiver::app::Receiver;
+use ssf_receiver::config::{DEFAULTS, Settings};
 
 use super::pair::{Pair, Rp, revoked, upstream};
 
@@ -130,4 +135,25 @@ async fn a_process_that_runs_takes_over_from_one_that_stops() {
     }
     shutdown.begin();
     shutdown.wait().await;
+}
+
+#[tokio::test]
+async fn a_process_with_another_subject_key_does_not_start_on_the_same_database() {
+    let pair = Pair::start("push").await;
+    let open = async |key: &str| {
+        let of = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let overrides = vec![
+            of("server.public_url", "https://rp.example"),
+            of("database.url", "postgres://given.by/the-harness"),
+            of("privacy.subject_key", key),
+        ];
+        let layers = Layers { environment: Vec::new(), overrides, ..Layers::new("receiver", DEFAULTS) };
+        let clock = Arc::clone(&pair.idp.clock);
+        let env = Env { clock, random: Arc::new(SystemRandom) };
+        let settings = Arc::new(Settings::load(&layers).unwrap());
+        Receiver::open(settings, env, pair.rp.pool.clone()).await.map(drop).map_err(|error| error.to_string())
+    };
+    let error = open(&format!("{}A", "B".repeat(42))).await.unwrap_err();
+    assert!(error.starts_with("privacy.subject_key is not the one that this database was filled with"), "{error}");
+    open(&"A".repeat(43)).await.unwrap();
 }

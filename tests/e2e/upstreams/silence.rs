@@ -99,6 +99,38 @@ async fn an_answer_that_is_slower_than_our_patience_is_an_answer() {
 }
 
 #[tokio::test]
+async fn while_a_stream_is_held_back_nothing_is_asked_and_what_was_asked_before_may_be_answered_twice() {
+    let peer = Peer::start("push").await;
+    peer.is_helpful().await;
+    peer.keep().await;
+    peer.later(60);
+    peer.keep().await;
+    assert_eq!(peer.requests("POST", "/ssf/verify").await.len(), 2, "the first was not answered");
+    let state = peer.requests("POST", "/ssf/verify").await[0]["state"].as_str().unwrap().to_owned();
+    let authorization = peer.authorization().await;
+    sqlx::query("update upstream set stream_status = 'paused'").execute(&peer.pool).await.unwrap();
+    peer.forgets().await;
+    peer.answers(
+        "GET",
+        "/ssf/status",
+        crate::peer::ok(&serde_json::json!({"stream_id": "stream-1", "status": "paused"})),
+    )
+    .await;
+    peer.is_helpful().await;
+    for _ in 0..5 {
+        peer.later(60);
+        peer.keep().await;
+    }
+    assert_eq!(peer.requests("POST", "/ssf/verify").await.len(), 0, "it would be held, too");
+    assert_eq!(shown(&peer, "").await["state"], "paused");
+    // it flows again: both that it held come
+    for jti in ["v-1", "v-2"] {
+        let answer = peer.signed(&peer.verification(jti, &state));
+        assert_eq!(peer.push(&authorization, answer).await.0, 202, "{jti}");
+    }
+}
+
+#[tokio::test]
 async fn a_transmitter_that_asks_for_a_day_of_patience_is_asked_again_after_ten_minutes() {
     let peer = Peer::start("push").await;
     let wish = wiremock::ResponseTemplate::new(429).insert_header("retry-after", "86400");

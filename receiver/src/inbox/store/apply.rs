@@ -55,6 +55,7 @@ pub(in crate::inbox) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) ->
                select a.*, u.issuer_id, (a.filed_at at time zone 'UTC')::date as day,
                       -- a state that is not the pending one; a redelivered answer is known below before it is wrong
                       a.effect = 'verified' and a.state is not null and a.state is distinct from u.verification_state
+                          and a.state is distinct from u.verification_answered_state
                           as in_wrong_state
                from unnest(
                    $1::int4[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
@@ -217,6 +218,8 @@ pub(in crate::inbox) async fn apply(db: &mut PgConnection, batch: &Batch<'_>) ->
                        then said.answer_occurred_at else u.verified_occurred_at end,
                    verified_taken_at = case when u.verification_state = said.state
                        then said.answer_taken_at else u.verified_taken_at end,
+                   verification_answered_state = case when u.verification_state = said.state
+                       then said.state else u.verification_answered_state end,
                    verification_state =
                        case when u.verification_state = said.state then null else u.verification_state end,
                    verification_sent_at =

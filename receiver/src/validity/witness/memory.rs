@@ -6,6 +6,7 @@
 //! last time behind; nothing else depends on it.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hash as _, Hasher, RandomState};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -53,6 +54,9 @@ pub struct Denial {
 /// Remembers when what was last allowed.
 #[derive(Debug)]
 pub struct Witness {
+    /// What is remembered is found by two hashes that only this process knows: nobody can choose what shares a place, and they
+    /// cost a tenth of a digest.
+    hashes: [RandomState; 2],
     shards: Box<[RwLock<Shard>]>,
     per_shard: usize,
     denials: Mutex<Vec<Denial>>,
@@ -62,8 +66,8 @@ pub struct Witness {
 /// Two generations: what is asked for again moves to the young one.
 #[derive(Debug, Default)]
 struct Shard {
-    young: HashMap<Asked, AtomicI64>,
-    old: HashMap<Asked, AtomicI64>,
+    young: HashMap<Place, AtomicI64, BuildHasherDefault<First>>,
+    old: HashMap<Place, AtomicI64, BuildHasherDefault<First>>,
 }
 
 impl Default for Witness {
@@ -77,21 +81,27 @@ impl Witness {
     pub fn remembering(this_many: usize) -> Self {
         let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
         let per_shard = this_many.div_ceil(SHARDS).max(1);
-        Self { shards, per_shard, denials: Mutex::default(), dropped: AtomicU64::new(0) }
+        Self {
+            hashes: [RandomState::new(), RandomState::new()],
+            shards,
+            per_shard,
+            denials: Mutex::default(),
+            dropped: AtomicU64::new(0),
+        }
     }
 
     /// An answer was given at `now`.
     pub fn saw(&self, point: &Point, question: &Question, answer: &Answer, now: Timestamp) {
         let verdict = answer.verdict;
         if verdict.state == State::Active {
-            self.allowed(asked(point, question), now);
+            self.allowed(self.place(point, question), now);
         } else if let (
             Some(reason @ (Reason::Blocked | Reason::RevokedByIssuer | Reason::RevalidateByIssuer)),
             Some(Asserted { assertions, .. }),
         ) = (verdict.reason, answer.asserted)
         {
-            let asked = asked(point, question);
-            if let Some(last_allowed) = self.forget(asked) {
+            if let Some(last_allowed) = self.forget(self.place(point, question)) {
+                let asked = asked(point, question);
                 let (point, question) = (point.clone(), question.clone());
                 let is_blocked = reason == Reason::Blocked;
                 self.note(vec![Denial {
@@ -129,62 +139,103 @@ impl Witness {
         self.dropped.swap(0, Ordering::Relaxed)
     }
 
-    fn allowed(&self, asked: Asked, now: Timestamp) {
-        let shard = self.shard(asked);
+    fn allowed(&self, place: Place, now: Timestamp) {
+        let shard = self.shard(place);
         let known = shard.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = known.young.get(&asked) {
+        if let Some(last) = known.young.get(&place) {
             last.fetch_max(now.unix_micros(), Ordering::Relaxed);
             return;
         }
         drop(known);
         let mut known = shard.write().unwrap_or_else(PoisonError::into_inner);
-        known.old.remove(&asked);
+        known.old.remove(&place);
         if known.young.len() >= self.per_shard {
             known.old = std::mem::take(&mut known.young);
         }
-        known.young.entry(asked).or_default().fetch_max(now.unix_micros(), Ordering::Relaxed);
+        known.young.entry(place).or_default().fetch_max(now.unix_micros(), Ordering::Relaxed);
+    }
+
+    fn place(&self, point: &Point, question: &Question) -> Place {
+        let half = |state: &RandomState| {
+            let mut hasher = state.build_hasher();
+            point.0.hash(&mut hasher);
+            tell(question, |part| hasher.write(part));
+            hasher.finish()
+        };
+        Place([half(&self.hashes[0]), half(&self.hashes[1])])
     }
 
     /// The last yes; the next no is not the first one any more.
-    fn forget(&self, asked: Asked) -> Option<Timestamp> {
-        let shard = self.shard(asked);
+    fn forget(&self, place: Place) -> Option<Timestamp> {
+        let shard = self.shard(place);
         let known = shard.read().unwrap_or_else(PoisonError::into_inner);
-        if !known.young.contains_key(&asked) && !known.old.contains_key(&asked) {
+        if !known.young.contains_key(&place) && !known.old.contains_key(&place) {
             return None;
         }
         drop(known);
         let mut known = shard.write().unwrap_or_else(PoisonError::into_inner);
-        let (young, old) = (known.young.remove(&asked), known.old.remove(&asked));
+        let (young, old) = (known.young.remove(&place), known.old.remove(&place));
         young.or(old).map(|last| Timestamp::from_unix_micros(last.into_inner()))
     }
 
-    fn shard(&self, asked: Asked) -> &RwLock<Shard> {
-        &self.shards[usize::from(asked.0[0]) % SHARDS]
+    fn shard(&self, place: Place) -> &RwLock<Shard> {
+        #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
+        let number = place.0[1] as usize;
+        &self.shards[number % SHARDS]
     }
 }
 
-/// The same description at other times is another token: what was minted from a new login is not what was cut off.
+/// The digest that is written down, the same in every process.
 fn asked(point: &Point, question: &Question) -> Asked {
     let mut digest = Sha256::new();
     digest.update(point.0.as_bytes());
-    match question {
-        Question::Named(sid, shown) => {
-            digest.update([0]);
-            digest.update(shown.class().as_str().as_bytes());
-            digest.update(sid.as_str().as_bytes());
-        }
-        Question::Described(described) => {
-            digest.update([1]);
-            digest.update(described.binding.class().as_str().as_bytes());
-            digest.update(described.issuer.as_str().as_bytes());
-            digest.update(described.keys.first().map(|key| key.0).unwrap_or_default());
-            digest.update(described.assertions.origin.unix_micros().to_be_bytes());
-            digest.update(described.assertions.validated.unix_micros().to_be_bytes());
-        }
-    }
+    tell(question, |part| digest.update(part));
     let mut cut = [0; 16];
     cut.copy_from_slice(&digest.finalize()[..16]);
     Asked(cut)
+}
+
+/// What makes a question another one. The same description at other times is another token: what was minted from a new
+/// login is not what was cut off.
+fn tell(question: &Question, mut to: impl FnMut(&[u8])) {
+    match question {
+        Question::Named(sid, shown) => {
+            to(&[0]);
+            to(shown.class().as_str().as_bytes());
+            to(sid.as_str().as_bytes());
+        }
+        Question::Described(described) => {
+            to(&[1]);
+            to(described.binding.class().as_str().as_bytes());
+            to(described.issuer.as_str().as_bytes());
+            to(&described.keys.first().map(|key| key.0).unwrap_or_default());
+            to(&described.assertions.origin.unix_micros().to_be_bytes());
+            to(&described.assertions.validated.unix_micros().to_be_bytes());
+        }
+    }
+}
+
+/// Where what was asked for is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Place([u64; 2]);
+
+/// A place is two hashes already: the first is as good as a further one.
+#[derive(Clone, Copy, Debug, Default)]
+struct First(u64);
+
+impl Hasher for First {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_ne_bytes(*first);
+        }
+    }
+
+    /// The length that stands before an array.
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 const SHARDS: usize = 64;

@@ -39,6 +39,11 @@ impl Folder {
         command
     }
 
+    /// What the last service in here said when it began; kept beside the folder, in which nothing else shall be.
+    fn greeting(&self) -> String {
+        std::fs::read_to_string(self.0.with_extension("greeting")).unwrap()
+    }
+
     /// Runs it, which is expected to end by itself with 1, and gives back its one sentence.
     fn refusal(&self, settings: &[&str]) -> String {
         let mut child = self.serve(settings).spawn().unwrap();
@@ -63,6 +68,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_file(self.0.with_extension("greeting"));
     }
 }
 
@@ -229,6 +235,30 @@ async fn without_any_configuration_it_serves_and_keeps_its_data_over_every_end()
 }
 
 #[tokio::test]
+async fn the_token_of_another_issuer_is_not_offered_and_the_command_that_is_makes_a_good_one() {
+    let folder = Folder::new();
+    let mut running = Running::start(&folder, &[]).await;
+    assert!(folder.greeting().contains("a producer's token is in"), "{}", folder.greeting());
+    running.end(Signal::TERM).await;
+    // the issuer is moved to another URL
+    let mut running = Running::start(&folder, &[]).await;
+    let greeting = folder.greeting();
+    assert!(!greeting.contains("a producer's token is in") && !greeting.contains("/producer.token)"), "{greeting}");
+    // an operator's is good at every issuer
+    assert!(greeting.contains("an operator's token for the admin API is in"), "{greeting}");
+    running.operates(&folder).await;
+    let command = greeting.lines().find_map(|line| line.strip_prefix("  ssf-transmitter ")).unwrap();
+    assert!(command.contains("--producer --issuer http://127.0.0.1:"), "{command}");
+    let mut made = Command::new(binaries::transmitter());
+    let made = made.args(command.split(' ')).arg("--json").current_dir(&folder.0).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    made["token"].as_str().unwrap().clone_into(&mut running.token);
+    running.revoke("session").await;
+    running.end(Signal::TERM).await;
+}
+
+#[tokio::test]
 async fn on_a_configured_server_nothing_is_made_beside_it() {
     let folder = Folder::new();
     let database = TestCluster::shared().await.scratch_database("served").await.unwrap();
@@ -267,7 +297,8 @@ impl Running {
 
     fn spawn(folder: &Folder, settings: &[String]) -> Child {
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
-        folder.serve(&settings).stderr(Stdio::null()).spawn().unwrap()
+        let greeting = std::fs::File::create(folder.0.with_extension("greeting")).unwrap();
+        folder.serve(&settings).stdout(greeting).stderr(Stdio::null()).spawn().unwrap()
     }
 
     async fn ready(&mut self, folder: &Folder) {

@@ -83,6 +83,21 @@ pub enum Simple {
 }
 
 impl Simple {
+    /// The formats of the standards, as `format` names them (RFC 9493 §3.2; SSF 1.0 §3.5).
+    pub const FORMATS: [&str; 11] = [
+        "account",
+        "email",
+        "iss_sub",
+        "opaque",
+        "phone_number",
+        "did",
+        "uri",
+        "aliases",
+        "jwt_id",
+        "saml_assertion_id",
+        "ip-addresses",
+    ];
+
     /// From JSON; refuses `complex`. Members that the format does not define are ignored.
     pub fn parse(value: &Value) -> Result<Self, SubjectError> {
         simple(value, Dialect::Standard)

@@ -258,6 +258,15 @@ fn a_critical_member_we_do_not_understand_refuses_the_subject() {
     );
 }
 
+#[test]
+fn the_formats_of_the_standards_are_the_ones_that_are_read_as_such() {
+    for format in Simple::FORMATS {
+        // none of them can do without its own member
+        assert!(Simple::parse(&json!({"format": format})).is_err(), "{format}");
+    }
+    assert_eq!(Simple::parse(&json!({"format": "x-own"})).unwrap().format(), "x-own");
+}
+
 fn any_text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-c]{1,2}", "[^\u{0}]{1,6}"]
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use reqwest::Client;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
+use ssf_common::clock::Timestamp;
 use ssf_common::runtime::Env;
 use ssf_common::runtime::config::Span;
 use ssf_receiver::config::Settings;
@@ -61,9 +62,7 @@ impl Latency {
         let mut url = address(settings)?;
         url.set_path("/v1/latency");
         if let Some(since) = &self.since {
-            let since =
-                since.parse::<Span>().map_or_else(|_| since.clone(), |ago| env.now().minus(ago.duration()).to_string());
-            url.query_pairs_mut().append_pair("since", &since);
+            url.query_pairs_mut().append_pair("since", &since_when(since, env.now())?);
         }
         if let Some(upstream) = &self.upstream {
             url.query_pairs_mut().append_pair("upstream", upstream);
@@ -71,6 +70,21 @@ impl Latency {
         let answer = ask(settings, url).await?;
         if self.json { print_json(&answer) } else { print(&table(&answer)) }
     }
+}
+
+/// The time that `--since` means, as the service reads it: so long ago, RFC 3339 text, or seconds since 1970.
+pub(super) fn since_when(text: &str, now: Timestamp) -> anyhow::Result<String> {
+    if let Ok(ago) = text.parse::<Span>() {
+        let since = now.minus(ago.duration());
+        if since < Timestamp::EPOCH {
+            bail!("--since {text}: is before 1970; write a shorter time, for example 24h or 7d");
+        }
+        return Ok(since.to_string());
+    }
+    if text.parse::<Timestamp>().is_err() && text.parse::<i64>().is_err() {
+        bail!("--since {text}: must be a time ago (24h, 7d), RFC 3339 text or seconds since 1970");
+    }
+    Ok(text.to_owned())
 }
 
 pub(super) fn address(settings: &Settings) -> anyhow::Result<Url> {
@@ -163,4 +177,31 @@ fn aligned(lines: &[[String; 8]]) -> String {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_time_ago_or_a_moment_and_anything_else_is_refused_in_words_of_the_command() {
+        let now = Timestamp::from_unix_seconds(1_795_000_000);
+        let day_ago = Timestamp::from_unix_seconds(1_795_000_000 - 86_400).to_string();
+        for (text, since) in [
+            ("24h", day_ago.as_str()),
+            ("1d", &day_ago),
+            ("1794000000", "1794000000"),
+            ("2026-11-18T10:00:00Z", "2026-11-18T10:00:00Z"),
+        ] {
+            assert_eq!(since_when(text, now).unwrap(), since);
+        }
+        for (text, says) in [
+            ("9999999d", "is before 1970"),
+            ("99999999999999d", "must be a time ago (24h, 7d)"),
+            ("yesterday", "must be a time ago (24h, 7d)"),
+        ] {
+            let refused = since_when(text, now).unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("--since {text}: ")) && refused.contains(says), "{refused}");
+        }
+    }
 }

@@ -8,12 +8,11 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::de::DeserializeOwned;
 use ssf_common::runtime::Env;
-use ssf_common::runtime::config::Span;
 use ssf_receiver::config::Settings;
 use ssf_receiver::proof::{Lines, WindowsReport, chart, csv, text};
 use url::Url;
 
-use super::ask::{address, ask};
+use super::ask::{address, ask, since_when};
 use super::print::print;
 
 /// Ask for the report on the windows.
@@ -43,8 +42,7 @@ enum Format {
 
 impl Report {
     pub(super) async fn run(self, settings: &Settings, env: &Env) -> anyhow::Result<()> {
-        let since = self.since.parse::<Span>();
-        let since = since.map_or_else(|_| self.since.clone(), |ago| env.now().minus(ago.duration()).to_string());
+        let since = since_when(&self.since, env.now())?;
         if self.format == Format::Csv {
             return self.csv(settings, &since).await;
         }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use ssf_common::runtime::config::Span;
+use ssf_common::subject::Simple;
 
 use super::settings::{SettingsError, wrong};
 
@@ -54,6 +55,9 @@ impl AuthoritySettings {
                 return wrong(format!("{key}.{name}"), "must not hold an empty text; an empty list sets no bound");
             }
         }
+        if !self.formats.iter().all(|format| is_format(format)) {
+            return wrong(format!("{key}.formats"), FORMATS);
+        }
         if self.email_domains.iter().any(|domain| domain.contains('@')) {
             return wrong(format!("{key}.email_domains"), "must hold domains without @, for example \"example.com\"");
         }
@@ -69,5 +73,33 @@ impl AuthoritySettings {
     }
 }
 
+/// One of the standards, or one that two parties have agreed on: by a name that cannot be a slip of the pen.
+fn is_format(name: &str) -> bool {
+    Simple::FORMATS.contains(&name) || name.starts_with("x-") || name.contains(['.', ':'])
+}
+
+const FORMATS: &str = "holds a name that is not a subject identifier format: account, email, iss_sub, opaque, phone_number, did, uri, aliases, jwt_id, saml_assertion_id, ip-addresses; one of your own must be named by a domain or a URI (RFC 9493 §3), or begin with x-";
 /// Grants are counted over this at most.
 const LONGEST: Span = Span::from_secs(7 * 24 * 3_600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(format: &str) -> Result<(), String> {
+        let authority = AuthoritySettings { formats: vec![format.to_owned()], ..AuthoritySettings::default() };
+        authority.check("authority").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn formats_are_those_of_the_standards_or_ones_that_nobody_writes_by_mistake() {
+        for format in Simple::FORMATS.into_iter().chain(["x-badge", "https://rp.example/badge", "badge.rp.example"]) {
+            assert_eq!(checked(format), Ok(()), "{format}");
+        }
+        for format in ["emial", "Email", "phone", "iss-sub", "complex", " email"] {
+            let text = checked(format).unwrap_err();
+            assert!(text.starts_with("authority.formats holds a name that is not"), "{format}: {text}");
+            assert!(Simple::FORMATS.iter().all(|known| text.contains(known)), "{text}");
+        }
+    }
+}

@@ -126,6 +126,7 @@ fn a_start_with_a_table_that_lowers_a_revocation_is_refused_wherever_it_stands()
         ),
         ("upstreams.idp.authority.tenant_wide", "{limit = 1, per = \"30d\"}", "authority.tenant_wide.per must be"),
         ("upstreams.idp.authority.email_domains", "[\"@example.com\"]", "authority.email_domains must hold domains"),
+        ("upstreams.idp.authority.formats", "[\"emial\"]", "upstreams.idp.authority.formats holds a name that is not"),
     ] {
         let text = load(key, value).unwrap_err();
         assert!(text.contains(says), "{key}: {text}");

@@ -60,7 +60,7 @@ impl Worker for Gaps {
         let wanted: std::collections::BTreeSet<_> = keys.collect();
         let registers = spread::registers(&mut tx, wanted).await?;
         let (mut effects, mut told) = (Vec::new(), Vec::new());
-        for (sid, Living { keys, asserted, told: known }) in &sessions {
+        for (sid, Living { keys, asserted, told: known }) in sessions.iter().filter(|(sid, _)| !sid.is_probe()) {
             let standing = keys.iter().filter_map(|key| registers.get(&(walk.issuer_id, *key))).collect();
             if let Some(news) = news(Cause::Gap, known.as_ref(), asserted, &standing, Some(walk.until), now, self.cap) {
                 let reason = news.reason.map(|reason| reason.as_str().to_owned());

@@ -88,7 +88,7 @@ fn keys<'a>(sources: &'a [Source], reached: &'a [Reached]) -> impl Iterator<Item
 }
 
 /// The effects of one step, without place and name, each with what its session was asserted by. A session that several
-/// sources reach is told by the first that is a cause.
+/// sources reach is told by the first that is a cause; one of a probe is nobody's to be told of.
 fn changed(
     sources: &[Source],
     reached: &[Reached],
@@ -102,6 +102,9 @@ fn changed(
     for Reached { place, sid, living } in reached {
         let (Some(source), Some(Living { keys, asserted, told })) = (sources.get(*place), living) else { continue };
         let standing = keys.iter().filter_map(|key| registers.get(&(source.issuer_id, *key))).collect();
+        if sid.is_probe() {
+            continue;
+        }
         let gap_until = gap_ends.get(&source.issuer_id).copied();
         let cause = Cause::Cut(source.cut);
         let Some(news) = news(cause, told.as_ref(), asserted, &standing, gap_until, now, cap) else { continue };

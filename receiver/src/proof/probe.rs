@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use super::report::Terms;
 use super::store::{self, Probed};
 use crate::config::{BindingClass, Level, ProbeSettings, Settings};
+use crate::session::Sid;
 use crate::upstream::link::SetUpError;
 use crate::upstream::token::Tokens;
 use crate::upstream::{Http, Upstream};
@@ -102,7 +103,7 @@ impl Probe {
     /// Registers the session and has it revoked.
     async fn begin(&self) -> Result<Running, (Timestamp, Fault)> {
         let secret = self.env.random.secret();
-        let sid = format!("ssf-probe-{secret}");
+        let sid = format!("{}{secret}", Sid::PROBE);
         let subject = json!({"format": "opaque", "id": sid});
         let now = self.env.now();
         // long ago: whatever the issuer's clock says, the decision is later

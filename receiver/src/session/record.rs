@@ -20,6 +20,14 @@ impl Sid {
     /// What a name must be.
     pub const RULE: &str = "must have 1 to 256 characters, none of them NUL";
 
+    /// What the names of our own probes' sessions begin with. No session of an application may: nobody is told of it.
+    pub const PROBE: &str = "ssf-probe-";
+
+    /// Whether it is a session that only a probe has registered.
+    pub fn is_probe(&self) -> bool {
+        self.0.starts_with(Self::PROBE)
+    }
+
     /// Whether a session can have this name.
     pub fn is_storable(&self) -> bool {
         (1..=MAX_SID).contains(&self.0.chars().count()) && !self.0.contains('\0')

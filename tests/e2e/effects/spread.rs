@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Method as Verb;
 use serde_json::json;
 use ssf_common::runtime::Worker as _;
+use ssf_receiver::session::Sid;
 
 use super::{House, decided, user};
 use crate::rp::{Rp, START};
@@ -34,6 +35,27 @@ async fn a_decision_is_told_of_the_sessions_it_changes_and_of_no_other() {
     house.spread().await;
     let revoked = |sid| line(sid, "revoked", Some("revoked_by_issuer"), "session-revoked");
     assert_eq!(told(&house.rp).await, [revoked("a-1"), revoked("a-2")]);
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_the_session_of_a_probe() {
+    let house = House::start().await;
+    let probe = format!("{}1", Sid::PROBE);
+    for sid in [&probe, "a-1"] {
+        house.session(sid, &user("alice")).await;
+    }
+    let gap = "insert into upstream_gap (upstream_id, since, until, cause)
+               select id, to_timestamp($1), to_timestamp($1), 'stream_vanished' from upstream";
+    sqlx::query(gap).bind(START).execute(&house.rp.pool).await.unwrap();
+    house.rp.clock.advance(Duration::from_mins(3));
+    while house.effects.gaps().tick().await.unwrap() > 0 {}
+    house.rp.tell("session-revoked", &user("alice"), &decided(0)).await;
+    house.spread().await;
+    let expected = [
+        line("a-1", "revalidate_required", Some("gap"), "gap"),
+        line("a-1", "revoked", Some("revoked_by_issuer"), "session-revoked"),
+    ];
+    assert_eq!(told(&house.rp).await, expected);
 }
 
 #[tokio::test]

@@ -199,6 +199,9 @@ async fn what_cannot_be_done_is_refused_by_its_reason_and_changes_nothing() {
         (with("issuer", json!("http://idp.example")), 400, "upstreams.red.issuer must be https"),
         (with("delivery", json!("pull")), 400, "unknown variant `pull`"),
         (with("isuer", json!("x")), 400, "unknown field `isuer`"),
+        (with("name", json!("a\0")), 400, "upstreams.a\0 must be named by"),
+        (with("description", json!("a\0")), 400, "description: must not contain NUL"),
+        (with("authority", json!({"formats": ["emial"]})), 400, "upstreams.red.authority.formats holds a name"),
         (with("client_secret", json!(7)), 400, "client_secret: must be a text"),
         (with("token_file", json!("/etc/passwd")), 400, "token_file: files are named in the settings"),
     ];
@@ -207,6 +210,8 @@ async fn what_cannot_be_done_is_refused_by_its_reason_and_changes_nothing() {
         let text = refused["error_description"].as_str().unwrap();
         assert!(answered == status && text.starts_with(start), "{answered} {text}");
     }
+    let nul = rp.call(Method::PATCH, "/admin/upstreams/blue", Some(&json!({"description": "a\0"}))).await;
+    assert_eq!((nul.0, nul.1["error_description"].as_str()), (400, Some("description: must not contain NUL")));
     for verb in [Method::PATCH, Method::DELETE] {
         let (status, refused) = rp.call(verb.clone(), "/admin/upstreams/idp", Some(&json!({"scope": "x"}))).await;
         assert_eq!((status, refused["error"].as_str()), (409, Some("conflict")), "{verb} {refused}");

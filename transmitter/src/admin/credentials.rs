@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use ssf_common::runtime::Env;
@@ -10,7 +10,7 @@ use ssf_common::runtime::Env;
 use crate::audit::{self, Actor, Deed};
 use crate::client::authentication::Registered;
 use crate::client::authentication::store;
-use crate::client::{AuthMethod, Authentication, ClientId, Digest, Scopes, StaticToken, TokenId};
+use crate::client::{self, AuthMethod, Authentication, ClientId, Digest, Scope, Scopes, StaticToken, TokenId};
 use crate::issuer::Issuer;
 
 /// Why a credential was not changed.
@@ -167,6 +167,20 @@ pub async fn revoke_token(
     audit::record(&mut tx, issuer.id, &deed, env.now()).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Whether this token may do what `scope` covers at this issuer, now.
+pub async fn is_good_for(
+    pool: &PgPool,
+    issuer: &Issuer,
+    token: &SecretString,
+    scope: Scope,
+    env: &Env,
+) -> sqlx::Result<bool> {
+    let mut conn = pool.acquire().await?;
+    let token = Digest::of(token.expose_secret());
+    let holder = client::store::principal(&mut conn, issuer.id, token, true, env.now()).await?;
+    Ok(holder.is_some_and(|holder| holder.may(scope)))
 }
 
 async fn known(conn: &mut PgConnection, issuer: &Issuer, client_id: &ClientId) -> Result<Registered, CredentialError> {

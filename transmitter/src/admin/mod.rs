@@ -28,7 +28,9 @@ pub use clients::{
     Credentials, ListedClient, NewClient, add_client, count_operators, find_client, list_clients, remove_client,
     was_client,
 };
-pub use credentials::{CredentialError, add_token, list_tokens, revoke_token, rotate_secret, set_authentication};
+pub use credentials::{
+    CredentialError, add_token, is_good_for, list_tokens, revoke_token, rotate_secret, set_authentication,
+};
 pub use dead_letters::{
     Batch, Cursor, DeadLetter, Failure, InspectedDeadLetter, NotACursor, Selection, Which, discard_dead_letters,
     inspect_dead_letter, list_dead_letters, replay_dead_letters,

@@ -12,6 +12,7 @@ use ssf_common::runtime::shutdown::Shutdown;
 use ssf_common::runtime::telemetry;
 use ssf_transmitter::admin::{self, NewClient};
 use ssf_transmitter::audit::Actor;
+use ssf_transmitter::client::Scope;
 use ssf_transmitter::config::Settings;
 use ssf_transmitter::tenant::Endpoints;
 use ssf_transmitter::{MIGRATOR, Transmitter};
@@ -37,7 +38,7 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
         return Ok(());
     }
     let transmitter = Arc::new(Transmitter::open(&settings, sealing, env.clone(), database.pool.clone()).await?);
-    let first = [NewClient::producer("producer"), NewClient::operator("operator")];
+    let first = [(NewClient::producer("producer"), Scope::Emit), (NewClient::operator("operator"), Scope::Admin)];
     let [producer, operator] = first_clients(&settings, &transmitter, &database, first, &env).await?;
     for other in admin::list_issuers(&database.pool).await?.iter().filter(|other| other.id != transmitter.issuer.id) {
         tracing::info!(issuer = %other.url, "serves this issuer too; `issuer remove` ends that");
@@ -55,7 +56,7 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
         &settings,
         &address.to_string(),
         &database,
-        [producer.as_deref(), operator.as_deref()],
+        [producer.as_ref(), operator.as_ref()],
         secured.authority.as_deref(),
     ))?;
     let (router, serving) = (transmitter.router(), shutdown.clone());
@@ -75,20 +76,27 @@ pub(super) async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
 }
 
+/// Where a first client's token is kept.
+struct TokenFile {
+    path: String,
+    /// Whether it is good at the issuer in force.
+    is_good: bool,
+}
+
 /// A private cluster gets a producer and an operator at its first start, so that a new user can emit and look at once.
-/// Returns the files with their tokens.
+/// Returns the files with their tokens. A file may be of a time when `issuer.url` was another, and its token with it.
 async fn first_clients<const N: usize>(
     settings: &Settings,
     transmitter: &Transmitter,
     database: &Database,
-    clients: [NewClient; N],
+    clients: [(NewClient, Scope); N],
     env: &Env,
-) -> anyhow::Result<[Option<String>; N]> {
+) -> anyhow::Result<[Option<TokenFile>; N]> {
     let mut files = [const { None }; N];
     if !settings.is_embedded() {
         return Ok(files);
     }
-    for (client, kept) in clients.iter().zip(&mut files) {
+    for ((client, scope), kept) in clients.iter().zip(&mut files) {
         // with development certificates the issuer is another one, and a token is good at one issuer only
         let suffix = if settings.tls.development { "-dev-tls" } else { "" };
         let file = settings.data_file(&format!("{}{suffix}.token", client.client_id));
@@ -98,9 +106,11 @@ async fn first_clients<const N: usize>(
                 write_secret(&file, secrecy::ExposeSecret::expose_secret(&token))?;
             }
         }
-        // one that was removed has left its file behind
-        let is_there = admin::find_client(&database.pool, &transmitter.issuer, &client.client_id).await?.is_some();
-        *kept = (is_there && file.exists()).then(|| file.display().to_string());
+        // one that was removed has left its file behind, and so has one of another issuer
+        let Ok(token) = std::fs::read_to_string(&file) else { continue };
+        let (token, issuer) = (token.trim().to_owned().into(), &transmitter.issuer);
+        let is_good = admin::is_good_for(&database.pool, issuer, &token, *scope, env).await?;
+        *kept = Some(TokenFile { path: file.display().to_string(), is_good });
     }
     Ok(files)
 }
@@ -118,7 +128,7 @@ fn greeting(
     settings: &Settings,
     address: &str,
     database: &Database,
-    [producer, operator]: [Option<&str>; 2],
+    [producer, operator]: [Option<&TokenFile>; 2],
     authority: Option<&Path>,
 ) -> String {
     let issuer = &settings.issuer.url;
@@ -160,17 +170,33 @@ fn greeting(
     lines.push(format!("every endpoint, to be read and tried: {issuer}/docs"));
     let trusting = authority.map(|authority| format!("--cacert {} ", authority.display())).unwrap_or_default();
     let at = if authority.is_some() { format!(" --issuer {issuer}") } else { String::new() };
-    if let Some(file) = producer {
-        lines.push(format!("a producer's token is in {file}; decide that a session is over:"));
-        lines.push(format!(
-            "  curl {trusting}-X POST {issuer}/events -H \"Authorization: Bearer $(cat {file})\" \\\n       -d '{{\"type\":\"session-revoked\",\"subject\":{{\"format\":\"opaque\",\"id\":\"session-1\"}}}}'"
-        ));
-        lines
-            .push(format!("register a receiver: ssf-transmitter client add my-app --audience https://app.example{at}"));
+    match producer {
+        Some(TokenFile { path, is_good: true }) => {
+            lines.push(format!("a producer's token is in {path}; decide that a session is over:"));
+            lines.push(format!(
+                "  curl {trusting}-X POST {issuer}/events -H \"Authorization: Bearer $(cat {path})\" \\\n       -d '{{\"type\":\"session-revoked\",\"subject\":{{\"format\":\"opaque\",\"id\":\"session-1\"}}}}'"
+            ));
+            lines.push(format!(
+                "register a receiver: ssf-transmitter client add my-app --audience https://app.example{at}"
+            ));
+        }
+        Some(TokenFile { path, is_good: false }) => {
+            lines.push(format!("the token in {path} is no producer's of this issuer; a new one:"));
+            lines.push(format!("  ssf-transmitter client add my-idp --producer --issuer {issuer}"));
+        }
+        None => {}
     }
-    if let Some(file) = operator {
-        lines.push(format!("an operator's token for the admin API is in {file}; how the streams are:"));
-        lines.push(format!("  curl {trusting}{issuer}/admin/v1/streams -H \"Authorization: Bearer $(cat {file})\""));
+    match operator {
+        Some(TokenFile { path, is_good: true }) => {
+            lines.push(format!("an operator's token for the admin API is in {path}; how the streams are:"));
+            lines
+                .push(format!("  curl {trusting}{issuer}/admin/v1/streams -H \"Authorization: Bearer $(cat {path})\""));
+        }
+        Some(TokenFile { path, is_good: false }) => {
+            lines.push(format!("the token in {path} is no operator's; a new one:"));
+            lines.push(format!("  ssf-transmitter client add my-ops --operator --issuer {issuer}"));
+        }
+        None => {}
     }
     lines.join("\n")
 }

@@ -47,6 +47,9 @@ impl Document {
     /// A credential is shown to the token endpoint or to the issuer's own endpoints: if either changes, the credential
     /// must come again. Otherwise whoever may change an upstream could have its secret sent to themselves.
     pub fn changed(mut self, change: Map<String, Value>) -> Result<Self, DocumentError> {
+        if let Some(member) = change.iter().find_map(|(name, value)| with_nul(name, value)) {
+            return Err(DocumentError::Member(format!("{member}: must not contain NUL")));
+        }
         // A producer's credential is worth more than a receiver's, and is kept nowhere but with the settings.
         if change.contains_key("probe") {
             let text = "probe: only upstreams of the settings file can be probed";
@@ -98,6 +101,23 @@ impl Document {
     /// The secrets.
     pub(super) const fn secrets(&self) -> &Map<String, Value> {
         &self.secrets
+    }
+}
+
+/// The path of the first text or name with NUL, which no jsonb can hold; NUL itself is left out of it.
+fn with_nul(name: &str, value: &Value) -> Option<String> {
+    if name.contains('\0') {
+        return Some(name.replace('\0', ""));
+    }
+    match value {
+        Value::String(text) => text.contains('\0').then(|| name.to_owned()),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(place, item)| with_nul(&format!("{name}[{place}]"), item))
+        }
+        Value::Object(members) => {
+            members.iter().find_map(|(inner, member)| with_nul(&format!("{name}.{inner}"), member))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 
@@ -189,6 +209,16 @@ mod tests {
         ] {
             let error = Document::of(object(&said)).unwrap().settings("idp").unwrap_err().to_string();
             assert!(error.contains(named) && !error.contains("hush"), "{error}");
+        }
+        for (said, named) in [
+            (json!({"description": "a\0"}), "description: must not contain NUL"),
+            (json!({"token": "hush\0"}), "token: must not contain NUL"),
+            (json!({"audiences": ["a", "\0"]}), "audiences[1]: must not contain NUL"),
+            (json!({"authority": {"tenants": ["\0a"]}}), "authority.tenants[0]: must not contain NUL"),
+            (json!({"tenants": {"a\0b": {}}}), "tenants.ab: must not contain NUL"),
+            (json!({"isuer\0": 1}), "isuer: must not contain NUL"),
+        ] {
+            assert_eq!(given().changed(object(&said)).unwrap_err().to_string(), named);
         }
         assert!(matches!(Document::of(object(&json!({"token": 7}))), Err(DocumentError::Secret("token"))));
         assert!(matches!(Document::of(object(&json!({"token": ""}))), Err(DocumentError::Secret("token"))));

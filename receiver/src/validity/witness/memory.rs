@@ -99,21 +99,12 @@ impl Witness {
             Some(reason @ (Reason::Blocked | Reason::RevokedByIssuer | Reason::RevalidateByIssuer)),
             Some(Asserted { assertions, .. }),
         ) = (verdict.reason, answer.asserted)
+            && let Some(last_allowed) = self.forget(self.place(point, question))
         {
-            if let Some(last_allowed) = self.forget(self.place(point, question)) {
-                let asked = asked(point, question);
-                let (point, question) = (point.clone(), question.clone());
-                let is_blocked = reason == Reason::Blocked;
-                self.note(vec![Denial {
-                    point,
-                    asked,
-                    question,
-                    assertions,
-                    last_allowed,
-                    first_denied: now,
-                    is_blocked,
-                }]);
-            }
+            let asked = asked(point, question);
+            let (point, question) = (point.clone(), question.clone());
+            let is_blocked = reason == Reason::Blocked;
+            self.note(vec![Denial { point, asked, question, assertions, last_allowed, first_denied: now, is_blocked }]);
         }
     }
 

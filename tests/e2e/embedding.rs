@@ -131,15 +131,20 @@ async fn the_example_idp_runs_and_a_session_that_ends_in_it_ends_at_its_receiver
     command.arg("127.0.0.1:0").env_remove("DATABASE_URL").stdout(Stdio::piped()).stderr(Stdio::inherit());
     let mut example = Example(command.spawn().unwrap());
     let mut lines = BufReader::new(example.0.stdout.take().unwrap()).lines();
-    let said = tokio::task::spawn_blocking(move || lines.find_map(|line| line.ok().filter(|l| l.contains("token: "))))
-        .await
-        .unwrap()
-        .expect("it says where it listens");
+    let (told, said) = tokio::sync::oneshot::channel();
+    // to the end: it has more to say, and would end if nobody listened
+    std::thread::spawn(move || {
+        let said = lines.find_map(|line| line.ok().filter(|line| line.contains("token: ")));
+        let _ = told.send(said);
+        lines.for_each(drop);
+    });
+    let said = said.await.unwrap().expect("it says where it listens");
     let token = said.rsplit(' ').next().unwrap().to_owned();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let issuer = said.split_once(" on ").and_then(|(_, rest)| rest.split(';').next()).unwrap().to_owned();
     let url = |path: &str| format!("{issuer}{path}");
     while http.get(url("/health/ready")).send().await.is_err() {
+        assert!(example.0.try_wait().unwrap().is_none(), "it has ended");
         tokio::task::yield_now().await;
     }
     let wanted = json!({"events_requested": ssf_harness::idp::uris(&["session-revoked"])});
